@@ -1,0 +1,225 @@
+//! What a table is made of: f32, f16 or bf16.
+
+use std::fmt;
+use std::str::FromStr;
+
+use half::{bf16, f16};
+
+use crate::error::{Error, Result};
+use crate::simd::{MAX_LANES, Out, Simd};
+
+/// The type of a table's values, as a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DType {
+    /// IEEE 754 single precision.
+    F32,
+    /// IEEE 754 half precision: 11 bits of precision, up to 65,504.
+    F16,
+    /// The upper half of an f32: 8 bits of precision, the range of f32.
+    BF16,
+}
+
+impl DType {
+    /// Bytes of one value.
+    pub fn size(self) -> usize {
+        match self {
+            DType::F32 => 4,
+            DType::F16 | DType::BF16 => 2,
+        }
+    }
+}
+
+impl fmt::Display for DType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DType::F32 => "f32",
+            DType::F16 => "f16",
+            DType::BF16 => "bf16",
+        })
+    }
+}
+
+impl FromStr for DType {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<DType> {
+        match name {
+            "f32" => Ok(DType::F32),
+            "f16" => Ok(DType::F16),
+            "bf16" => Ok(DType::BF16),
+            _ => Err(Error::UnknownName {
+                what: "element type",
+                given: name.to_owned(),
+                expected: "f32, f16, bf16",
+            }),
+        }
+    }
+}
+
+/// A type that a table can hold: [`f32`], [`f16`] or [`bf16`]. Sealed.
+///
+/// Arithmetic happens in f32: widening is exact, and storing rounds to nearest, ties to even; a NaN stays a NaN.
+///
+/// ```
+/// use hotrow::{Element, bf16, f16};
+///
+/// assert_eq!(f16::from_f32(0.1).to_f32(), 0.099975586);
+/// assert_eq!(bf16::from_f32(0.1).to_f32(), 0.100097656);
+/// ```
+pub trait Element: lanes::Lanes + Copy + Default + PartialEq + fmt::Debug + Send + Sync + 'static {
+    /// The type, as a value.
+    const DTYPE: DType;
+    /// Widens exactly.
+    fn to_f32(self) -> f32;
+    /// Rounds to nearest, ties to even.
+    fn from_f32(x: f32) -> Self;
+}
+
+/// `Self` can be read as `O`: as itself, or widened to f32. Sealed.
+pub trait Widen<O: Element>: Element + lanes::WidenRow<O> {}
+
+impl<E: Element> Widen<E> for E {}
+impl Widen<f32> for f16 {}
+impl Widen<f32> for bf16 {}
+
+impl Element for f32 {
+    const DTYPE: DType = DType::F32;
+
+    fn to_f32(self) -> f32 {
+        self
+    }
+
+    fn from_f32(x: f32) -> f32 {
+        x
+    }
+}
+
+impl Element for f16 {
+    const DTYPE: DType = DType::F16;
+
+    fn to_f32(self) -> f32 {
+        self.to_f32()
+    }
+
+    fn from_f32(x: f32) -> f16 {
+        f16::from_f32(x)
+    }
+}
+
+impl Element for bf16 {
+    const DTYPE: DType = DType::BF16;
+
+    fn to_f32(self) -> f32 {
+        self.to_f32()
+    }
+
+    fn from_f32(x: f32) -> bf16 {
+        bf16::from_f32(x)
+    }
+}
+
+/// The part of the element traits that only kernels see. Public in a private module: that seals the traits.
+pub(crate) mod lanes {
+    use super::*;
+
+    /// How vectors of an element are read and written.
+    pub trait Lanes: Sized {
+        /// Reads `LANES` values.
+        fn load<S: Simd>(simd: S, from: &[Self]) -> S::V;
+        /// Writes `LANES` values, rounded.
+        fn store<S: Simd>(simd: S, v: S::V, to: &mut [Self]);
+    }
+
+    impl Lanes for f32 {
+        #[inline(always)]
+        fn load<S: Simd>(simd: S, from: &[f32]) -> S::V {
+            simd.load_f32(from)
+        }
+        #[inline(always)]
+        fn store<S: Simd>(simd: S, v: S::V, to: &mut [f32]) {
+            simd.store_f32(v, to);
+        }
+    }
+
+    impl Lanes for f16 {
+        #[inline(always)]
+        fn load<S: Simd>(simd: S, from: &[f16]) -> S::V {
+            simd.load_f16(from)
+        }
+        #[inline(always)]
+        fn store<S: Simd>(simd: S, v: S::V, to: &mut [f16]) {
+            simd.store_f16(v, to);
+        }
+    }
+
+    impl Lanes for bf16 {
+        #[inline(always)]
+        fn load<S: Simd>(simd: S, from: &[bf16]) -> S::V {
+            simd.load_bf16(from)
+        }
+        #[inline(always)]
+        fn store<S: Simd>(simd: S, v: S::V, to: &mut [bf16]) {
+            simd.store_bf16(v, to);
+        }
+    }
+
+    /// Reads fewer than `LANES` values; the lanes above are zero.
+    #[inline(always)]
+    pub(crate) fn load_part<E: Element, S: Simd>(simd: S, from: &[E]) -> S::V {
+        let mut padded = [E::default(); MAX_LANES];
+        padded[..from.len()].copy_from_slice(from);
+        E::load(simd, &padded)
+    }
+
+    /// Writes fewer than `LANES` values.
+    #[inline(always)]
+    pub(crate) fn store_part<E: Element, S: Simd>(simd: S, v: S::V, to: &mut [E]) {
+        let mut padded = [E::default(); MAX_LANES];
+        E::store(simd, v, &mut padded);
+        to.copy_from_slice(&padded[..to.len()]);
+    }
+
+    /// How a row reaches an output.
+    pub trait WidenRow<O: Copy>: Sized {
+        /// Writes the whole row.
+        fn write_row<S: Simd>(simd: S, row: &[Self], to: &mut Out<'_, O>);
+        fn widen(self) -> O;
+    }
+
+    impl<E: Element> WidenRow<E> for E {
+        #[inline(always)]
+        fn write_row<S: Simd>(simd: S, row: &[E], to: &mut Out<'_, E>) {
+            simd.copy(row, to);
+        }
+        fn widen(self) -> E {
+            self
+        }
+    }
+
+    macro_rules! widen_to_f32 {
+        ($half:ty) => {
+            impl WidenRow<f32> for $half {
+                #[inline(always)]
+                fn write_row<S: Simd>(simd: S, row: &[$half], to: &mut Out<'_, f32>) {
+                    let vectors = row.chunks_exact(S::LANES);
+                    let tail = vectors.remainder();
+                    for vector in vectors {
+                        simd.write_f32(<$half>::load(simd, vector), to);
+                    }
+                    if !tail.is_empty() {
+                        let mut padded = [0.0; MAX_LANES];
+                        simd.store_f32(load_part(simd, tail), &mut padded);
+                        to.push_slice(&padded[..tail.len()]);
+                    }
+                }
+                fn widen(self) -> f32 {
+                    self.to_f32()
+                }
+            }
+        };
+    }
+
+    widen_to_f32!(f16);
+    widen_to_f32!(bf16);
+}

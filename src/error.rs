@@ -1,0 +1,148 @@
+//! The one error type: facts in fields, so that a caller can act on them, and a sentence that a person can act on.
+
+use std::fmt;
+
+use crate::index::{IdType, IdValue};
+use crate::simd::Level;
+
+/// What every fallible function of this crate returns.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why an operation was refused. An operation that returns an error has changed nothing.
+///
+/// ```
+/// use hotrow::{Error, Table, gather};
+///
+/// let table = Table::<f32>::zeros(10, 4)?;
+/// let error = gather(&table, &[[1i64, 2], [3, 12]]).unwrap_err();
+/// assert_eq!(error.to_string(), "id 12 at position [1, 1] is out of range: the table has 10 rows, so ids must be in 0..10");
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An id names no row of the table.
+    #[error(
+        "id {value} at position {position:?} is out of range: the table has {rows} rows, so ids must be in {}",
+        IdRange { rows: *rows, from_end: *from_end }
+    )]
+    IdOutOfRange {
+        /// Where the id stands, one number per dimension of the ids' shape.
+        position: Vec<usize>,
+        /// The id as given, before any cast.
+        value: IdValue,
+        /// How many rows the table has.
+        rows: usize,
+        /// Whether negative ids were counted from the end.
+        from_end: bool,
+    },
+    /// An id would not survive the cast to a row number: NaN, infinite, or beyond 64-bit integers.
+    #[error(
+        "id {value} ({dtype}) at position {position:?} cannot be cast to a row number: it must be finite and fit a signed 64-bit integer"
+    )]
+    IdNotCastable {
+        /// Where the id stands, one number per dimension of the ids' shape.
+        position: Vec<usize>,
+        /// The id as given.
+        value: IdValue,
+        /// The type in which it was given.
+        dtype: IdType,
+    },
+    /// [`Cast::NoCast`](crate::Cast::NoCast) takes 32-bit and 64-bit signed ids alone.
+    #[error("ids of type {dtype} are refused: without a cast, ids must be int32 or int64")]
+    IdTypeRefused {
+        /// The type of the ids given.
+        dtype: IdType,
+    },
+    /// More ids in one call than a 32-bit position can name.
+    #[error("{ids} ids in one call: at most {} are possible", u32::MAX)]
+    TooManyIds {
+        /// How many were given.
+        ids: usize,
+    },
+    /// A shape does not describe as many values as were given.
+    #[error("{what}: shape {expected:?} needs {needed} values, but {actual} were given")]
+    ShapeMismatch {
+        /// Which argument.
+        what: &'static str,
+        /// The shape that was asked for.
+        expected: Vec<usize>,
+        /// The product of that shape.
+        needed: usize,
+        /// How many values were given.
+        actual: usize,
+    },
+    /// The distance between rows is shorter than a row.
+    #[error("a stride of {stride} is shorter than a row of {dim} values")]
+    StrideTooShort {
+        /// The stride given, in elements.
+        stride: usize,
+        /// The values in a row.
+        dim: usize,
+    },
+    /// The number of bytes that a shape needs does not fit the address space.
+    #[error("shape {shape:?} of {element_bytes}-byte elements is too large for this machine's addresses")]
+    SizeOverflow {
+        /// The shape asked for.
+        shape: Vec<usize>,
+        /// The size of one element.
+        element_bytes: usize,
+    },
+    /// A table holds at most 2^32 - 1 rows.
+    #[error("a table of {rows} rows: at most {} are possible", u32::MAX)]
+    TooManyRows {
+        /// The rows asked for.
+        rows: usize,
+    },
+    /// The operating system has not that much memory.
+    #[error("out of memory: {bytes} bytes could not be had")]
+    OutOfMemory {
+        /// How many bytes were asked for.
+        bytes: usize,
+    },
+    /// The processor has not the instructions of this level.
+    #[error("SIMD level {asked} is not available here: the best is {best}")]
+    LevelUnavailable {
+        /// The level asked for.
+        asked: Level,
+        /// The best one here, `HOTROW_LEVEL` considered.
+        best: Level,
+    },
+    /// A name that should be one of a few is none of them.
+    #[error("{what} {given:?} is not known: expected one of {expected}")]
+    UnknownName {
+        /// What the name stands for.
+        what: &'static str,
+        /// The name given.
+        given: String,
+        /// The names that exist.
+        expected: &'static str,
+    },
+    /// A random initializer has bounds or a spread from which nothing can be drawn.
+    #[error("initializer {initializer} cannot be drawn from: its parameters must be finite, with low <= high and std >= 0")]
+    InvalidInitializer {
+        /// The initializer as given.
+        initializer: String,
+    },
+    /// The hashing trick needs at least one bucket beside the reserved 0.
+    #[error("hashing_trick(n = {n}): n must be at least 2, because id 0 is reserved")]
+    InvalidVocabulary {
+        /// The `n` given.
+        n: usize,
+    },
+}
+
+struct IdRange {
+    rows: usize,
+    from_end: bool,
+}
+
+impl fmt::Display for IdRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.rows, self.from_end) {
+            (0, _) => f.write_str("an empty range"),
+            (rows, false) => write!(f, "0..{rows}"),
+            (rows, true) => write!(f, "-{rows}..{rows}"),
+        }
+    }
+}

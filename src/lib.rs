@@ -1,0 +1,24 @@
+#![doc = include_str!("../README.md")]
+
+pub mod ceiling;
+mod element;
+mod error;
+mod index;
+mod kernel;
+mod layer;
+mod ops;
+mod par;
+pub mod reference;
+mod simd;
+mod table;
+pub mod text;
+
+pub use element::{DType, Element, Widen};
+pub use error::{Error, Result};
+pub use half::{bf16, f16};
+pub use index::{Cast, Id, IdPolicy, IdType, IdValue, Ids, Negative, OutOfRange};
+pub use layer::{Embedding, EmbeddingBuilder, SharedTable};
+pub use ops::{Rows, Workspace, gather, gather_f32, gather_into, scatter_add, scatter_add_dense};
+pub use par::Parallelism;
+pub use simd::Level;
+pub use table::{Buffer, Initializer, MemoryReport, Table, TableView, TableViewMut};

@@ -1,0 +1,185 @@
+//! Gather: rows by id.
+
+use crate::element::{Element, Widen};
+use crate::error::{Error, Result};
+use crate::index::{Ids, OutOfRange, RowIds};
+use crate::kernel::Gather;
+use crate::ops::{Rows, Workspace};
+use crate::par;
+use crate::simd::{Out, Tier};
+use crate::table::{Buffer, TableView};
+
+/// The rows that `ids` name, in a new array of shape `ids.shape + [dim]`: `out[k] = table[ids[k]]`, to the bit.
+///
+/// It equals the product of the one-hot matrix of the ids with the table, as Keras's `Embedding.call` and `tf.gather` do, and does
+/// not compute it. How ids are cast and what happens to those out of range is their [policy](crate::IdPolicy).
+///
+/// ```
+/// use hotrow::{Table, gather};
+///
+/// let table = Table::from_slice(&[0.0f32, 0.1, 1.0, 1.1, 2.0, 2.1], 3, 2)?;
+/// let rows = gather(&table, &[2, 0, 2])?;
+/// assert_eq!(rows.shape(), [3, 2]);
+/// assert_eq!(rows.as_slice(), [2.0, 2.1, 0.0, 0.1, 2.0, 2.1]);
+/// # Ok::<(), hotrow::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::IdOutOfRange`], [`Error::IdNotCastable`], [`Error::IdTypeRefused`] name the first bad id;
+/// [`Error::TooManyIds`], [`Error::SizeOverflow`], [`Error::OutOfMemory`].
+pub fn gather<'t, 'i, E: Element>(table: impl Into<TableView<'t, E>>, ids: impl Into<Ids<'i>>) -> Result<Rows<E>> {
+    Workspace::new().gather(table, ids)
+}
+
+/// [`gather`], widened to f32: exact for every element.
+///
+/// ```
+/// use hotrow::{Table, bf16, gather_f32};
+///
+/// let table = Table::<bf16>::from_fn(4, 2, |row, _| bf16::from_f32(row as f32))?;
+/// assert_eq!(gather_f32(&table, &[3])?.as_slice(), [3.0f32, 3.0]);
+/// # Ok::<(), hotrow::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`gather`].
+pub fn gather_f32<'t, 'i, E: Widen<f32>>(
+    table: impl Into<TableView<'t, E>>,
+    ids: impl Into<Ids<'i>>,
+) -> Result<Rows<f32>> {
+    Workspace::new().gather_f32(table, ids)
+}
+
+/// [`gather`] into memory that is there already: `out` holds `ids.len() * dim` values, of the table's element or f32.
+///
+/// ```
+/// use hotrow::{Table, gather_into};
+///
+/// let table = Table::<f32>::from_fn(4, 2, |row, column| (2 * row + column) as f32)?;
+/// let mut out = [0.0f32; 4];
+/// gather_into(&table, &[3, 1], &mut out)?;
+/// assert_eq!(out, [6.0, 7.0, 2.0, 3.0]);
+/// # Ok::<(), hotrow::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`gather`], and [`Error::ShapeMismatch`] when `out` has another length. Nothing has been written then.
+pub fn gather_into<'t, 'i, E: Widen<O>, O: Element>(
+    table: impl Into<TableView<'t, E>>,
+    ids: impl Into<Ids<'i>>,
+    out: &mut [O],
+) -> Result<()> {
+    Workspace::new().gather_into(table, ids, out)
+}
+
+impl Workspace {
+    /// [`gather`](crate::gather()) in this workspace.
+    ///
+    /// # Errors
+    /// As [`gather`](crate::gather()).
+    pub fn gather<'t, 'i, E: Element>(
+        &mut self,
+        table: impl Into<TableView<'t, E>>,
+        ids: impl Into<Ids<'i>>,
+    ) -> Result<Rows<E>> {
+        self.gather_new(table.into(), ids.into())
+    }
+
+    /// [`gather_f32`](crate::gather_f32()) in this workspace.
+    ///
+    /// # Errors
+    /// As [`gather`](crate::gather()).
+    pub fn gather_f32<'t, 'i, E: Widen<f32>>(
+        &mut self,
+        table: impl Into<TableView<'t, E>>,
+        ids: impl Into<Ids<'i>>,
+    ) -> Result<Rows<f32>> {
+        self.gather_new(table.into(), ids.into())
+    }
+
+    /// [`gather_into`](crate::gather_into()) in this workspace: allocates nothing once the workspace has seen as many ids.
+    ///
+    /// # Errors
+    /// As [`gather_into`](crate::gather_into()).
+    pub fn gather_into<'t, 'i, E: Widen<O>, O: Element>(
+        &mut self,
+        table: impl Into<TableView<'t, E>>,
+        ids: impl Into<Ids<'i>>,
+        out: &mut [O],
+    ) -> Result<()> {
+        let (table, ids) = (table.into(), ids.into());
+        let needed = ids.len().checked_mul(table.dim());
+        if needed != Some(out.len()) {
+            let expected = shape_of(&ids, table.dim());
+            let needed = needed.ok_or_else(|| overflow::<O>(&expected))?;
+            return Err(Error::ShapeMismatch { what: "output", expected, needed, actual: out.len() });
+        }
+        let (parallelism, tier) = (self.parallelism, self.tier);
+        let fill = fill_value(&ids);
+        let rows = self.check(&ids, table.rows())?;
+        let job = Job::new(table, rows, fill, tier);
+        par::chunks(job.workers(parallelism), Out::over(out), job.chunk, &|first, piece| job.run(first, piece));
+        Ok(())
+    }
+
+    fn gather_new<E: Widen<O>, O: Element>(&mut self, table: TableView<'_, E>, ids: Ids<'_>) -> Result<Rows<O>> {
+        let values = ids.len().checked_mul(table.dim()).ok_or_else(|| overflow::<O>(&shape_of(&ids, table.dim())))?;
+        let (parallelism, tier) = (self.parallelism, self.tier);
+        let fill = fill_value(&ids);
+        let rows = self.check(&ids, table.rows())?;
+        let job = Job::new(table, rows, fill, tier);
+        let workers = job.workers(parallelism);
+        let out = Buffer::written(values, workers, job.chunk, &|first, piece| job.run(first, piece))?;
+        Ok(Rows::new(out, ids.shape().to_vec(), table.dim()))
+    }
+}
+
+/// A gather that has been validated, cut into blocks of rows.
+struct Job<'a, E, O> {
+    table: TableView<'a, E>,
+    rows: RowIds<'a>,
+    fill: O,
+    tier: Tier,
+    /// Values an output block: whole rows, about [`BLOCK_BYTES`].
+    chunk: usize,
+}
+
+/// What a worker takes at a time: some ten microseconds of work.
+const BLOCK_BYTES: usize = 256 * 1024;
+
+impl<'a, E: Widen<O>, O: Element> Job<'a, E, O> {
+    fn new(table: TableView<'a, E>, rows: RowIds<'a>, fill: f32, tier: Tier) -> Self {
+        // `check` was asked for this very table: a row number that passed is a row of it.
+        debug_assert_eq!(rows.bound(), table.rows());
+        let row_bytes = (table.dim() * size_of::<O>()).max(1);
+        let chunk = (BLOCK_BYTES / row_bytes).max(1) * table.dim();
+        Job { table, rows, fill: O::from_f32(fill), tier, chunk }
+    }
+
+    fn workers(&self, parallelism: par::Parallelism) -> usize {
+        let row_bytes = self.table.dim() * (size_of::<E>() + size_of::<O>());
+        parallelism.workers_for(self.rows.len().saturating_mul(row_bytes))
+    }
+
+    #[inline]
+    fn run(&self, first: usize, out: &mut Out<'_, O>) {
+        let dim = self.table.dim();
+        let rows = &self.rows.as_slice()[first / dim..];
+        self.tier.run(Gather { table: self.table, rows, count: out.remaining() / dim, fill: self.fill, out });
+    }
+}
+
+fn fill_value(ids: &Ids<'_>) -> f32 {
+    match ids.policy().out_of_range {
+        OutOfRange::Fill(value) => value,
+        OutOfRange::Error | OutOfRange::Clamp => 0.0,
+    }
+}
+
+fn shape_of(ids: &Ids<'_>, dim: usize) -> Vec<usize> {
+    [ids.shape(), &[dim]].concat()
+}
+
+fn overflow<O>(shape: &[usize]) -> Error {
+    Error::SizeOverflow { shape: shape.to_vec(), element_bytes: size_of::<O>() }
+}

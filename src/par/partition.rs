@@ -1,0 +1,113 @@
+//! Who gets what: pure arithmetic, no threads.
+
+use std::ops::Range;
+
+/// A rectangle of a table, and the range of the update list that falls into it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tile {
+    pub(crate) rows: Range<usize>,
+    pub(crate) columns: Range<usize>,
+    pub(crate) updates: Range<usize>,
+}
+
+/// Rectangles of a table that do not overlap: proved when each is added.
+#[derive(Debug, Default)]
+pub(crate) struct Tiles {
+    tiles: Vec<Tile>,
+}
+
+impl Tiles {
+    pub(crate) fn clear(&mut self) {
+        self.tiles.clear();
+    }
+
+    pub(crate) fn as_slice(&self) -> &[Tile] {
+        &self.tiles
+    }
+
+    /// Adds a tile that lies below the last one, or right of it in the same rows.
+    fn push(&mut self, tile: Tile) {
+        if let Some(last) = self.tiles.last() {
+            let below = tile.rows.start >= last.rows.end;
+            let beside = tile.rows == last.rows && tile.columns.start >= last.columns.end;
+            assert!(below || beside, "tile {tile:?} overlaps {last:?}");
+        }
+        self.tiles.push(tile);
+    }
+
+    /// Cuts a table of `[_, dim]` into tiles of about equal weight. `starts[b]..starts[b + 1]` are the updates of bucket `b`,
+    /// which holds the rows `b << shift ..` up to `rows`. Whole buckets are put together up to `target` updates. A bucket
+    /// that has more is cut by columns, in multiples of `unit`: every column keeps its order of updates.
+    pub(crate) fn cut(&mut self, starts: &[u32], shift: u32, rows: usize, dim: usize, unit: usize, target: usize) {
+        self.clear();
+        let buckets = starts.len() - 1;
+        let row_of = |bucket: usize| (bucket << shift).min(rows);
+        let mut first = 0;
+        while first < buckets {
+            let from = starts[first] as usize;
+            let mut end = first + 1;
+            while end < buckets && starts[end + 1] as usize - from <= target {
+                end += 1;
+            }
+            let updates = from..starts[end] as usize;
+            let block = row_of(first)..row_of(end);
+            let parts = updates.len().div_ceil(target).min(dim.div_ceil(unit)).max(1);
+            let width = dim.div_ceil(parts).next_multiple_of(unit);
+            let mut column = 0;
+            while column < dim && !updates.is_empty() {
+                let columns = column..(column + width).min(dim);
+                column = columns.end;
+                self.push(Tile { rows: block.clone(), columns, updates: updates.clone() });
+            }
+            first = end;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(counts: &[u32], shift: u32, rows: usize, dim: usize, target: usize) -> Vec<Tile> {
+        let mut starts = vec![0];
+        for count in counts {
+            starts.push(starts.last().unwrap() + count);
+        }
+        let mut tiles = Tiles::default();
+        tiles.cut(&starts, shift, rows, dim, 16, target);
+        tiles.tiles
+    }
+
+    #[test]
+    fn light_buckets_are_put_together() {
+        let tiles = cut(&[3, 4, 2, 9, 1], 2, 18, 8, 10);
+        let updates: Vec<_> = tiles.iter().map(|tile| (tile.rows.clone(), tile.updates.clone())).collect();
+        assert_eq!(updates, [(0..12, 0..9), (12..18, 9..19)]);
+    }
+
+    #[test]
+    fn a_hot_bucket_is_cut_by_columns() {
+        let tiles = cut(&[1, 100, 1], 4, 48, 64, 25);
+        let hot: Vec<_> = tiles.iter().filter(|tile| tile.rows == (16..32)).collect();
+        assert_eq!(hot.iter().map(|tile| tile.columns.clone()).collect::<Vec<_>>(), [0..16, 16..32, 32..48, 48..64]);
+        assert!(hot.iter().all(|tile| tile.updates == (1..101)));
+    }
+
+    #[test]
+    fn every_update_and_column_is_covered_once() {
+        for dim in [1, 15, 16, 17, 33, 130] {
+            for target in [1, 2, 5, 1000] {
+                let counts = [0, 7, 0, 0, 30, 1, 1, 12, 0];
+                let mut covered = vec![0; 51 * dim];
+                for tile in cut(&counts, 3, 70, dim, target) {
+                    for update in tile.updates {
+                        for column in tile.columns.clone() {
+                            covered[update * dim + column] += 1;
+                        }
+                    }
+                }
+                assert!(covered.iter().all(|&times| times == 1), "dim {dim}, target {target}");
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! 256-bit vectors.
+#![allow(unsafe_code)]
+
+use std::arch::x86_64::*;
+
+use half::{bf16, f16};
+
+use super::{Kernel, Out, Simd};
+
+/// Proof that the processor has AVX2, FMA and F16C.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Avx2(());
+
+impl Avx2 {
+    pub(super) fn new() -> Option<Avx2> {
+        let present = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
+        present.then_some(Avx2(()))
+    }
+
+    #[inline]
+    pub(super) fn enter<K: Kernel>(self, kernel: K) -> K::Output {
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn with_features<K: Kernel>(tier: Avx2, kernel: K) -> K::Output {
+            kernel.run(tier)
+        }
+        // SAFETY: `self` exists, so the processor has these features.
+        unsafe { with_features(self, kernel) }
+    }
+}
+
+impl Simd for Avx2 {
+    type V = __m256;
+    const LANES: usize = 8;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_set1_ps(x) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn load_f32(self, from: &[f32]) -> __m256 {
+        assert!(from.len() >= 8);
+        // SAFETY: eight values are there; the load asks for no alignment; `self` proves AVX.
+        unsafe { _mm256_loadu_ps(from.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn load_f16(self, from: &[f16]) -> __m256 {
+        assert!(from.len() >= 8);
+        // SAFETY: eight 16-bit values are there (`f16` is a transparent `u16`); no alignment asked; `self` proves F16C.
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(from.as_ptr().cast())) }
+    }
+
+    #[inline(always)]
+    fn load_bf16(self, from: &[bf16]) -> __m256 {
+        assert!(from.len() >= 8);
+        // SAFETY: eight 16-bit values are there (`bf16` is a transparent `u16`); no alignment asked; `self` proves AVX2.
+        unsafe {
+            let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.as_ptr().cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide))
+        }
+    }
+
+    #[inline(always)]
+    fn store_f32(self, v: __m256, to: &mut [f32]) {
+        assert!(to.len() >= 8);
+        // SAFETY: there is room for eight values; no alignment asked; `self` proves AVX.
+        unsafe { _mm256_storeu_ps(to.as_mut_ptr(), v) }
+    }
+
+    #[inline(always)]
+    fn store_f16(self, v: __m256, to: &mut [f16]) {
+        assert!(to.len() >= 8);
+        // SAFETY: there is room for eight 16-bit values; no alignment asked; `self` proves F16C.
+        unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), _mm256_cvtps_ph::<ROUND>(v)) }
+    }
+
+    #[inline(always)]
+    fn store_bf16(self, v: __m256, to: &mut [bf16]) {
+        assert!(to.len() >= 8);
+        // SAFETY: there is room for eight 16-bit values; no alignment asked; `self` proves AVX2.
+        unsafe {
+            let bits = _mm256_castps_si256(v);
+            let high = _mm256_srli_epi32::<16>(bits);
+            let even = _mm256_and_si256(high, _mm256_set1_epi32(1));
+            let biased = _mm256_add_epi32(bits, _mm256_add_epi32(even, _mm256_set1_epi32(0x7fff)));
+            let rounded = _mm256_srli_epi32::<16>(biased);
+            let nan = _mm256_or_si256(high, _mm256_set1_epi32(0x0040));
+            let is_nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(v, v));
+            let chosen = _mm256_blendv_epi8(rounded, nan, is_nan);
+            let packed = _mm_packus_epi32(_mm256_castsi256_si128(chosen), _mm256_extracti128_si256::<1>(chosen));
+            _mm_storeu_si128(to.as_mut_ptr().cast(), packed);
+        }
+    }
+
+    #[inline(always)]
+    fn write_f32(self, v: __m256, to: &mut Out<'_, f32>) {
+        let target = to.advance(8);
+        // SAFETY: there is room for eight values; no alignment asked; `self` proves AVX.
+        unsafe { _mm256_storeu_ps(target, v) }
+    }
+
+    #[inline(always)]
+    fn copy<T: Copy>(self, from: &[T], to: &mut Out<'_, T>) {
+        let bytes = size_of_val(from);
+        if bytes < 32 {
+            return to.push_slice(from);
+        }
+        let (source, target) = (from.as_ptr().cast::<u8>(), to.advance(from.len()).cast::<u8>());
+        let mut at = 0;
+        while at + 32 <= bytes {
+            // SAFETY: bytes `at..at + 32` are inside both slices; no alignment asked; `self` proves AVX.
+            unsafe { _mm256_storeu_si256(target.add(at).cast(), _mm256_loadu_si256(source.add(at).cast())) };
+            at += 32;
+        }
+        if at < bytes {
+            // The tail overlaps what was just copied: the same bytes are written again.
+            let last = bytes - 32;
+            // SAFETY: `bytes >= 32`, so the last 32 bytes are inside both slices; as above.
+            unsafe { _mm256_storeu_si256(target.add(last).cast(), _mm256_loadu_si256(source.add(last).cast())) };
+        }
+    }
+
+    #[inline(always)]
+    fn stream<T: Copy>(self, from: &[T], to: &mut Out<'_, T>) {
+        let bytes = size_of_val(from);
+        let (source, target) = (from.as_ptr().cast::<u8>(), to.advance(from.len()).cast::<u8>());
+        // The values before the first aligned address go the ordinary way.
+        let mut at = target.align_offset(32).min(bytes);
+        // SAFETY: `at <= bytes`; the slices cannot overlap.
+        unsafe { std::ptr::copy_nonoverlapping(source, target, at) };
+        while at + 32 <= bytes {
+            // SAFETY: bytes `at..at + 32` are inside both slices; the target is 32-byte aligned, as streaming stores ask;
+            // `self` proves AVX.
+            unsafe { _mm256_stream_si256(target.add(at).cast(), _mm256_loadu_si256(source.add(at).cast())) };
+            at += 32;
+        }
+        // SAFETY: the remaining bytes are inside both slices, which cannot overlap.
+        unsafe { std::ptr::copy_nonoverlapping(source.add(at), target.add(at), bytes - at) };
+        // Streaming stores are ordered with nothing else: without the fence, another thread might not see them.
+        // SAFETY: the instruction (SSE) belongs to every x86-64 processor.
+        unsafe { _mm_sfence() };
+    }
+}
+
+const ROUND: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;

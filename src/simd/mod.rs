@@ -1,0 +1,98 @@
+//! The only place that knows an instruction set.
+//!
+//! A *tier* is a zero-size token: [`Portable`](portable::Portable), [`Avx2`](avx2::Avx2), [`Avx512`](avx512::Avx512). Its
+//! private field means that only its `new` makes one, and `new` asks the processor. So a function that takes a token
+//! may use the tier's instructions without asking again.
+//!
+//! A kernel is written once over [`Simd`] and entered through [`Tier::run`], which holds the only `#[target_feature]`
+//! functions. Everything between that function and the intrinsics is `#[inline(always)]` and no closures: that is what
+//! lets the compiler use the wide registers in all of it.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod level;
+mod out;
+mod portable;
+
+use half::{bf16, f16};
+
+pub use level::Level;
+pub(crate) use level::Tier;
+pub(crate) use out::Out;
+
+/// The widest vector of any tier, in f32 lanes.
+pub(crate) const MAX_LANES: usize = 16;
+
+/// The bytes of a cache line, which is what memory moves.
+pub(crate) const CACHE_LINE: usize = 64;
+
+/// Vectors of f32 lanes, and rows of bytes. Slices must hold at least `LANES` values where a whole vector is meant.
+pub trait Simd: Copy + Send + Sync + 'static {
+    /// A vector of f32.
+    type V: Copy;
+    /// How many lanes it has.
+    const LANES: usize;
+
+    fn splat(self, x: f32) -> Self::V;
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+
+    fn load_f32(self, from: &[f32]) -> Self::V;
+    fn load_f16(self, from: &[f16]) -> Self::V;
+    fn load_bf16(self, from: &[bf16]) -> Self::V;
+
+    fn store_f32(self, v: Self::V, to: &mut [f32]);
+    /// Rounds to nearest even.
+    fn store_f16(self, v: Self::V, to: &mut [f16]);
+    /// Rounds to nearest even; a NaN stays a NaN.
+    fn store_bf16(self, v: Self::V, to: &mut [bf16]);
+
+    /// Writes a whole vector to an output.
+    fn write_f32(self, v: Self::V, to: &mut Out<'_, f32>);
+    /// Copies a row to an output.
+    fn copy<T: Copy>(self, from: &[T], to: &mut Out<'_, T>);
+    /// [`copy`](Simd::copy) past the caches, where the tier can.
+    fn stream<T: Copy>(self, from: &[T], to: &mut Out<'_, T>);
+
+    /// Asks for every cache line of `row`, and returns at once.
+    #[inline(always)]
+    fn prefetch<T>(self, row: &[T]) {
+        prefetch_lines(row);
+    }
+}
+
+/// A loop that can run on any tier.
+pub(crate) trait Kernel {
+    type Output;
+    /// Must be marked `#[inline(always)]`, and must not pass closures on.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+#[allow(unsafe_code)]
+fn prefetch_lines<T>(row: &[T]) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    let start = row.as_ptr().cast::<i8>();
+    let bytes = size_of_val(row);
+    let mut at = 0;
+    while at < bytes {
+        // SAFETY: the address lies inside `row`; a prefetch reads nothing that the program can see and never faults,
+        // and the instruction (SSE) belongs to every x86-64 processor.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(start.add(at)) };
+        at += CACHE_LINE;
+    }
+    if bytes > 0 {
+        // A row that starts inside a line ends in one that the steps above may not have touched.
+        // SAFETY: as above; `bytes - 1` is inside the row.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(start.add(bytes - 1)) };
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+fn prefetch_lines<T>(_row: &[T]) {
+    // Stable Rust has no prefetch for other processors; their own prefetchers and out-of-order windows remain.
+}

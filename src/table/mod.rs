@@ -1,0 +1,13 @@
+//! Tables: rows of one element type, owned or borrowed.
+
+mod initializer;
+mod layout;
+mod memory;
+mod owned;
+mod view;
+
+pub use initializer::Initializer;
+pub(crate) use memory::FILL_BYTES;
+pub use memory::{Buffer, MemoryReport};
+pub use owned::Table;
+pub use view::{TableView, TableViewMut};

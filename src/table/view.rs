@@ -1,0 +1,176 @@
+//! Borrowed tables. Every operation works on these.
+
+use std::fmt;
+
+use super::layout::Layout;
+use super::owned::Table;
+use crate::element::Element;
+use crate::error::{Error, Result};
+
+/// A borrowed table: `[rows, dim]`, with `stride` elements from one row to the next.
+///
+/// ```
+/// use hotrow::{TableView, gather};
+///
+/// let values = [0.0f32, 0.5, -1.0, 1.0, 1.5, -1.0, 2.0, 2.5];
+/// let table = TableView::new(&values, 3, 2, 3)?; // the third column belongs to somebody else
+/// assert_eq!(gather(table, &[2, 0])?.as_slice(), [2.0, 2.5, 0.0, 0.5]);
+/// # Ok::<(), hotrow::Error>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct TableView<'a, E> {
+    /// Row `r < layout.rows` lies at `r * stride .. r * stride + dim`, which is inside: checked when the view was made.
+    values: &'a [E],
+    layout: Layout,
+}
+
+/// A table borrowed to be changed. See [`TableView`].
+pub struct TableViewMut<'a, E> {
+    /// The same invariant as in [`TableView`].
+    values: &'a mut [E],
+    layout: Layout,
+}
+
+fn checked<E>(len: usize, rows: usize, dim: usize, stride: usize) -> Result<Layout> {
+    let layout = Layout::strided(rows, dim, stride, size_of::<E>())?;
+    if layout.span() > len {
+        return Err(Error::ShapeMismatch {
+            what: "table view",
+            expected: vec![rows, dim],
+            needed: layout.span(),
+            actual: len,
+        });
+    }
+    Ok(layout)
+}
+
+impl<'a, E: Element> TableView<'a, E> {
+    /// A view of `values`. The last row need not be followed by padding.
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`] when the values do not reach the end of the last row, [`Error::StrideTooShort`],
+    /// [`Error::TooManyRows`], [`Error::SizeOverflow`].
+    pub fn new(values: &'a [E], rows: usize, dim: usize, stride: usize) -> Result<TableView<'a, E>> {
+        let layout = checked::<E>(values.len(), rows, dim, stride)?;
+        Ok(TableView { values, layout })
+    }
+
+    /// A view whose layout is known to fit its values.
+    pub(super) fn of(values: &'a [E], layout: Layout) -> TableView<'a, E> {
+        debug_assert!(layout.span() <= values.len());
+        TableView { values, layout }
+    }
+
+    /// How many rows.
+    pub fn rows(&self) -> usize {
+        self.layout.rows
+    }
+
+    /// How many values a row has.
+    pub fn dim(&self) -> usize {
+        self.layout.dim
+    }
+
+    /// Elements from one row to the next.
+    pub fn stride(&self) -> usize {
+        self.layout.stride
+    }
+
+    /// One row; `None` past the last.
+    #[inline(always)]
+    pub fn row(&self, row: usize) -> Option<&'a [E]> {
+        if row >= self.layout.rows {
+            return None;
+        }
+        let from = row * self.layout.stride;
+        Some(&self.values[from..from + self.layout.dim])
+    }
+
+    /// The rows in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &'a [E]> + use<'a, E> {
+        let (values, layout) = (self.values, self.layout);
+        (0..layout.rows).map(move |row| &values[row * layout.stride..row * layout.stride + layout.dim])
+    }
+}
+
+impl<'a, E: Element> TableViewMut<'a, E> {
+    /// A view of `values`. See [`TableView::new`].
+    ///
+    /// # Errors
+    /// As [`TableView::new`].
+    pub fn new(values: &'a mut [E], rows: usize, dim: usize, stride: usize) -> Result<TableViewMut<'a, E>> {
+        let layout = checked::<E>(values.len(), rows, dim, stride)?;
+        Ok(TableViewMut { values, layout })
+    }
+
+    /// A view whose layout is known to fit its values.
+    pub(super) fn of(values: &'a mut [E], layout: Layout) -> TableViewMut<'a, E> {
+        debug_assert!(layout.span() <= values.len());
+        TableViewMut { values, layout }
+    }
+
+    /// How many rows.
+    pub fn rows(&self) -> usize {
+        self.layout.rows
+    }
+
+    /// How many values a row has.
+    pub fn dim(&self) -> usize {
+        self.layout.dim
+    }
+
+    /// Elements from one row to the next.
+    pub fn stride(&self) -> usize {
+        self.layout.stride
+    }
+
+    /// The same table, to look at.
+    pub fn view(&self) -> TableView<'_, E> {
+        TableView { values: self.values, layout: self.layout }
+    }
+
+    /// One row; `None` past the last.
+    #[inline(always)]
+    pub fn row_mut(&mut self, row: usize) -> Option<&mut [E]> {
+        if row >= self.layout.rows {
+            return None;
+        }
+        let from = row * self.layout.stride;
+        Some(&mut self.values[from..from + self.layout.dim])
+    }
+
+    /// The values, padding included.
+    pub(crate) fn into_values(self) -> &'a mut [E] {
+        self.values
+    }
+}
+
+impl<'a, E: Element> From<&'a Table<E>> for TableView<'a, E> {
+    fn from(table: &'a Table<E>) -> TableView<'a, E> {
+        table.view()
+    }
+}
+
+impl<'a, E: Element> From<&'a mut Table<E>> for TableViewMut<'a, E> {
+    fn from(table: &'a mut Table<E>) -> TableViewMut<'a, E> {
+        table.view_mut()
+    }
+}
+
+impl<'a, E: Element> From<TableViewMut<'a, E>> for TableView<'a, E> {
+    fn from(view: TableViewMut<'a, E>) -> TableView<'a, E> {
+        TableView { values: view.values, layout: view.layout }
+    }
+}
+
+impl<E: Element> fmt::Debug for TableView<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TableView<{}>[{}, {}]", E::DTYPE, self.rows(), self.dim())
+    }
+}
+
+impl<E: Element> fmt::Debug for TableViewMut<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TableViewMut<{}>[{}, {}]", E::DTYPE, self.rows(), self.dim())
+    }
+}
