@@ -7,7 +7,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{Random, Repeats, draw_ids};
-use hotrow::{Buffer, Element, Parallelism, Table, Widen, Workspace, bf16};
+use hotrow::{Buffer, Parallelism, Table, Widen, Workspace, bf16};
 
 struct Counting;
 

@@ -141,7 +141,8 @@ fn rows_beyond_31_bits() {
     // The Keras call casts to int32: there the upper half of such a table cannot be reached.
     assert!(gather(table, Ids::from(&[1i64 << 31]).with_policy(IdPolicy::KERAS_CALL)).is_err());
     assert!(gather(table, Ids::from(&[1i64 << 31]).with_policy(IdPolicy::TF_KERAS2)).is_ok());
-    let from_end = Ids::from(&[-1i64, -(rows as i64)]).with_policy(IdPolicy::KERAS3_NUMPY);
+    let negative = [-1i64, -(rows as i64)];
+    let from_end = Ids::from(&negative).with_policy(IdPolicy::KERAS3_NUMPY);
     assert_eq!(reference::resolve(from_end, rows).unwrap(), [Some(rows - 1), Some(0)]);
     assert!(gather(table, from_end).is_ok());
     assert!(matches!(TableView::new(&values, rows + 1, 0, 0), Err(Error::TooManyRows { .. })));

@@ -156,4 +156,4 @@ impl Simd for Avx2 {
     }
 }
 
-const ROUND: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+const ROUND: i32 = _MM_FROUND_TO_NEAREST_INT;
