@@ -28,12 +28,7 @@ use crate::table::{FILL_BYTES, TableView};
 /// [`Error::ShapeMismatch`] when the lengths differ.
 pub fn stream_copy<E: Element>(src: &[E], dst: &mut [E], workspace: &mut Workspace) -> Result<()> {
     if src.len() != dst.len() {
-        return Err(Error::ShapeMismatch {
-            what: "destination",
-            expected: vec![src.len()],
-            needed: src.len(),
-            actual: dst.len(),
-        });
+        return Err(Error::ShapeMismatch { what: "destination", expected: vec![src.len()], needed: src.len(), actual: dst.len() });
     }
     let tier = workspace.tier();
     let workers = workspace.parallelism().workers_for(2 * size_of_val(src));

@@ -48,11 +48,7 @@ impl FromStr for DType {
             "f32" => Ok(DType::F32),
             "f16" => Ok(DType::F16),
             "bf16" => Ok(DType::BF16),
-            _ => Err(Error::UnknownName {
-                what: "element type",
-                given: name.to_owned(),
-                expected: "f32, f16, bf16",
-            }),
+            _ => Err(Error::UnknownName { what: "element type", given: name.to_owned(), expected: "f32, f16, bf16" }),
         }
     }
 }

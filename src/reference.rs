@@ -133,12 +133,7 @@ fn fill_value(ids: Ids<'_>) -> f32 {
 ///
 /// # Errors
 /// As [`scatter_add`](crate::scatter_add()).
-pub fn scatter_add<E: Element, S: Element>(
-    mut table: TableViewMut<'_, E>,
-    ids: Ids<'_>,
-    source: &[S],
-    alpha: f32,
-) -> Result<()> {
+pub fn scatter_add<E: Element, S: Element>(mut table: TableViewMut<'_, E>, ids: Ids<'_>, source: &[S], alpha: f32) -> Result<()> {
     let dim = table.dim();
     if source.len() != ids.len() * dim {
         let expected = [ids.shape(), &[dim]].concat();

@@ -74,8 +74,7 @@ fn ids_of_seven_systems() {
 
 /// What the engine reads for a case, in the form of the recorded answers.
 fn answer(case: &IdCase, policy: IdPolicy) -> Value {
-    let bytes: Vec<u8> =
-        (0..case.hex.len()).step_by(2).map(|at| u8::from_str_radix(&case.hex[at..at + 2], 16).unwrap()).collect();
+    let bytes: Vec<u8> = (0..case.hex.len()).step_by(2).map(|at| u8::from_str_radix(&case.hex[at..at + 2], 16).unwrap()).collect();
     macro_rules! read {
         ($t:ty, $n:literal, $from:expr) => {{
             let ids: Vec<$t> = bytes.chunks_exact($n).map(|b| $from(<[u8; $n]>::try_from(b).unwrap())).collect();

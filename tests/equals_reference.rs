@@ -103,7 +103,8 @@ proptest! {
 #[test]
 fn all_dims_around_lane_boundaries() {
     for dim in DIMS {
-        let case = Case { seed: dim as u64, rows: 23, dim, stride: dim + 1, ids: 50, repeats: Repeats::Half, odd: true, fill: true };
+        let case =
+            Case { seed: dim as u64, rows: 23, dim, stride: dim + 1, ids: 50, repeats: Repeats::Half, odd: true, fill: true };
         check_gather::<f32, f32>(&case);
         check_gather::<bf16, f32>(&case);
         check_gather::<f16, f16>(&case);
@@ -194,7 +195,11 @@ fn tables_hold_what_they_were_given() {
         let converted = table.convert::<bf16>().unwrap();
         assert_same(&converted.to_vec(), &narrow, "convert");
         assert_eq!(table.as_slice().is_some(), table.stride() == dim);
-        assert!(dim == 0 || table.row(39).unwrap().as_ptr().addr() % (4 * table.stride().min(16)).next_power_of_two().min(64) == 0 || table.stride() % 16 != 0);
+        assert!(
+            dim == 0
+                || table.row(39).unwrap().as_ptr().addr() % (4 * table.stride().min(16)).next_power_of_two().min(64) == 0
+                || table.stride() % 16 != 0
+        );
         assert_eq!(table.row(40), None);
         let report = table.memory();
         assert_eq!(report.payload_bytes, values.len() * 4);

@@ -3,9 +3,7 @@
 mod common;
 
 use common::{Random, workspaces};
-use hotrow::{
-    Cast, Error, Id, IdPolicy, IdValue, Ids, Negative, OutOfRange, Table, TableView, bf16, f16, gather, reference,
-};
+use hotrow::{Cast, Error, Id, IdPolicy, IdValue, Ids, Negative, OutOfRange, Table, TableView, bf16, f16, gather, reference};
 
 fn policies() -> Vec<IdPolicy> {
     let mut all = Vec::new();

@@ -93,8 +93,8 @@ macro_rules! float_ids {
             #[inline(always)]
             fn checked(self) -> (i64, bool) {
                 let x: f64 = $widen(self);
-                // -2^63 and 2^63 are exact. NaN fails both comparisons.
-                (x as i64, x >= -9_223_372_036_854_775_808.0 && x < 9_223_372_036_854_775_808.0)
+                // -2^63 and 2^63 are exact, and NaN is in no range.
+                (x as i64, (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&x))
             }
             #[inline(always)]
             fn wrapped(self) -> i32 {

@@ -9,10 +9,10 @@
 //! ```
 
 use super::prefetch_distance;
+use crate::Element;
 use crate::element::Widen;
 use crate::simd::{Kernel, Out, Simd};
 use crate::table::TableView;
-use crate::Element;
 
 pub(crate) struct Gather<'a, 'o, E, O> {
     pub(crate) table: TableView<'a, E>,

@@ -4,11 +4,11 @@
 use std::ops::Range;
 
 use super::prefetch_distance;
+use crate::Element;
 use crate::element::lanes;
 use crate::par::TileMut;
 use crate::simd::{Kernel, Simd};
 use crate::table::TableViewMut;
-use crate::Element;
 
 /// A row and the position of its update, in one word: words in ascending order are updates in row order, then input order.
 #[inline(always)]

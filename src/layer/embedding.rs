@@ -97,12 +97,7 @@ impl<E: Element> Embedding<E> {
     ///
     /// # Errors
     /// As [`scatter_add`](crate::scatter_add()).
-    pub fn apply_gradient<'i, S: Element>(
-        &self,
-        inputs: impl Into<Ids<'i>>,
-        gradient: &[S],
-        learning_rate: f32,
-    ) -> Result<()> {
+    pub fn apply_gradient<'i, S: Element>(&self, inputs: impl Into<Ids<'i>>, gradient: &[S], learning_rate: f32) -> Result<()> {
         self.table.scatter_add(self.with_policy(inputs.into()), gradient, -learning_rate)
     }
 

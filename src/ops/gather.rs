@@ -43,10 +43,7 @@ pub fn gather<'t, 'i, E: Element>(table: impl Into<TableView<'t, E>>, ids: impl 
 ///
 /// # Errors
 /// As [`gather`].
-pub fn gather_f32<'t, 'i, E: Widen<f32>>(
-    table: impl Into<TableView<'t, E>>,
-    ids: impl Into<Ids<'i>>,
-) -> Result<Rows<f32>> {
+pub fn gather_f32<'t, 'i, E: Widen<f32>>(table: impl Into<TableView<'t, E>>, ids: impl Into<Ids<'i>>) -> Result<Rows<f32>> {
     Workspace::new().gather_f32(table, ids)
 }
 
@@ -77,11 +74,7 @@ impl Workspace {
     ///
     /// # Errors
     /// As [`gather`](crate::gather()).
-    pub fn gather<'t, 'i, E: Element>(
-        &mut self,
-        table: impl Into<TableView<'t, E>>,
-        ids: impl Into<Ids<'i>>,
-    ) -> Result<Rows<E>> {
+    pub fn gather<'t, 'i, E: Element>(&mut self, table: impl Into<TableView<'t, E>>, ids: impl Into<Ids<'i>>) -> Result<Rows<E>> {
         self.gather_new(table.into(), ids.into())
     }
 

@@ -50,12 +50,7 @@ pub fn scatter_add<'t, 'i, E: Element, S: Element>(
 ///
 /// # Errors
 /// As [`scatter_add`], and those of [`Table::zeros`].
-pub fn scatter_add_dense<'i, S: Element>(
-    ids: impl Into<Ids<'i>>,
-    source: &[S],
-    rows: usize,
-    dim: usize,
-) -> Result<Table<f32>> {
+pub fn scatter_add_dense<'i, S: Element>(ids: impl Into<Ids<'i>>, source: &[S], rows: usize, dim: usize) -> Result<Table<f32>> {
     Workspace::new().scatter_add_dense(ids, source, rows, dim)
 }
 

@@ -33,12 +33,7 @@ pub struct Workspace {
 impl Workspace {
     /// All threads of the pool, and the best level of the processor.
     pub fn new() -> Workspace {
-        Workspace {
-            parallelism: Parallelism::Auto,
-            tier: Tier::best(),
-            ids: Vec::new(),
-            plan: Plan::default(),
-        }
+        Workspace { parallelism: Parallelism::Auto, tier: Tier::best(), ids: Vec::new(), plan: Plan::default() }
     }
 
     /// The same, on so many threads.

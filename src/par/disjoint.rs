@@ -30,12 +30,7 @@ pub(crate) fn chunks<T: Copy + Send>(
 }
 
 /// [`chunks`] of values that live.
-pub(crate) fn chunks_mut<T: Send>(
-    workers: usize,
-    values: &mut [T],
-    chunk: usize,
-    task: &(impl Fn(usize, &mut [T]) + Sync),
-) {
+pub(crate) fn chunks_mut<T: Send>(workers: usize, values: &mut [T], chunk: usize, task: &(impl Fn(usize, &mut [T]) + Sync)) {
     let (chunk, len) = (chunk.max(1), values.len());
     let start = Pointer(values.as_mut_ptr());
     run(workers, len.div_ceil(chunk), &|index| {

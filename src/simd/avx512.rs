@@ -13,7 +13,8 @@ pub(crate) struct Avx512(());
 
 impl Avx512 {
     pub(super) fn new() -> Option<Avx512> {
-        let present = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl");
+        let present =
+            is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl");
         present.then_some(Avx512(()))
     }
 

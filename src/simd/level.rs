@@ -4,12 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::OnceLock;
 
+use super::Kernel;
 #[cfg(target_arch = "x86_64")]
 use super::avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 use super::avx512::Avx512;
 use super::portable::Portable;
-use super::Kernel;
 use crate::error::{Error, Result};
 
 /// Which vector instructions are used. Results do not depend on it, only speed does.
@@ -71,11 +71,7 @@ impl FromStr for Level {
             "portable" => Ok(Level::Portable),
             "avx2" => Ok(Level::Avx2),
             "avx512" => Ok(Level::Avx512),
-            _ => Err(Error::UnknownName {
-                what: "SIMD level",
-                given: name.to_owned(),
-                expected: "portable, avx2, avx512",
-            }),
+            _ => Err(Error::UnknownName { what: "SIMD level", given: name.to_owned(), expected: "portable, avx2, avx512" }),
         }
     }
 }

@@ -75,19 +75,16 @@ pub(crate) trait Kernel {
 #[allow(unsafe_code)]
 fn prefetch_lines<T>(row: &[T]) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    // From the start of the line that the row starts in: a row that is not aligned to lines touches one more.
     let start = row.as_ptr().cast::<i8>();
-    let bytes = size_of_val(row);
+    let inside = start.addr() % CACHE_LINE;
+    let (line, bytes) = (start.wrapping_sub(inside), inside + size_of_val(row));
     let mut at = 0;
     while at < bytes {
-        // SAFETY: the address lies inside `row`; a prefetch reads nothing that the program can see and never faults,
-        // and the instruction (SSE) belongs to every x86-64 processor.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(start.add(at)) };
+        // SAFETY: a prefetch reads nothing that the program can see and never faults, whatever the address; the instruction (SSE)
+        // belongs to every x86-64 processor.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.wrapping_add(at)) };
         at += CACHE_LINE;
-    }
-    if bytes > 0 {
-        // A row that starts inside a line ends in one that the steps above may not have touched.
-        // SAFETY: as above; `bytes - 1` is inside the row.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(start.add(bytes - 1)) };
     }
 }
 

@@ -174,10 +174,7 @@ mod tests {
             let x = f16::from_bits(bits);
             let want = x.to_f32_const();
             let got = widen_f16(x);
-            assert!(
-                got.to_bits() == want.to_bits() || (got.is_nan() && want.is_nan()),
-                "{bits:#06x}: {got:?} instead of {want:?}"
-            );
+            assert!(got.to_bits() == want.to_bits() || (got.is_nan() && want.is_nan()), "{bits:#06x}: {got:?} instead of {want:?}");
             assert_eq!(got.is_nan(), x.is_nan());
         }
     }

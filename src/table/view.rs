@@ -34,12 +34,7 @@ pub struct TableViewMut<'a, E> {
 fn checked<E>(len: usize, rows: usize, dim: usize, stride: usize) -> Result<Layout> {
     let layout = Layout::strided(rows, dim, stride, size_of::<E>())?;
     if layout.span() > len {
-        return Err(Error::ShapeMismatch {
-            what: "table view",
-            expected: vec![rows, dim],
-            needed: layout.span(),
-            actual: len,
-        });
+        return Err(Error::ShapeMismatch { what: "table view", expected: vec![rows, dim], needed: layout.span(), actual: len });
     }
     Ok(layout)
 }
