@@ -180,6 +180,8 @@ pub(crate) mod lanes {
     pub trait WidenRow<O: Copy>: Sized {
         /// Writes the whole row.
         fn write_row<S: Simd>(simd: S, row: &[Self], to: &mut Out<'_, O>);
+        /// [`write_row`](WidenRow::write_row) past the caches, for rows that are whole cache lines and start one.
+        fn stream_row<S: Simd>(simd: S, row: &[Self], to: &mut Out<'_, O>);
         fn widen(self) -> O;
     }
 
@@ -187,6 +189,10 @@ pub(crate) mod lanes {
         #[inline(always)]
         fn write_row<S: Simd>(simd: S, row: &[E], to: &mut Out<'_, E>) {
             simd.copy(row, to);
+        }
+        #[inline(always)]
+        fn stream_row<S: Simd>(simd: S, row: &[E], to: &mut Out<'_, E>) {
+            simd.stream(row, to);
         }
         fn widen(self) -> E {
             self
@@ -207,6 +213,16 @@ pub(crate) mod lanes {
                         let mut padded = [0.0; MAX_LANES];
                         simd.store_f32(load_part(simd, tail), &mut padded);
                         to.push_slice(&padded[..tail.len()]);
+                    }
+                }
+                #[inline(always)]
+                fn stream_row<S: Simd>(simd: S, row: &[$half], to: &mut Out<'_, f32>) {
+                    let vectors = row.chunks_exact(S::LANES);
+                    if !(to.is_aligned() && vectors.remainder().is_empty()) {
+                        return Self::write_row(simd, row, to);
+                    }
+                    for vector in vectors {
+                        simd.stream_f32(<$half>::load(simd, vector), to);
                     }
                 }
                 fn widen(self) -> f32 {

@@ -17,6 +17,7 @@ impl<E: Element> Kernel for StreamCopy<'_, '_, E> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         simd.stream(self.from, self.out);
+        simd.fence();
     }
 }
 

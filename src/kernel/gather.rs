@@ -22,6 +22,8 @@ pub(crate) struct Gather<'a, 'o, E, O> {
     pub(crate) count: usize,
     /// What a missing row is made of.
     pub(crate) fill: O,
+    /// Whether to write past the caches.
+    pub(crate) stream: bool,
     pub(crate) out: &'a mut Out<'o, O>,
 }
 
@@ -30,7 +32,19 @@ impl<E: Widen<O>, O: Element> Kernel for Gather<'_, '_, E, O> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Gather { table, rows, count, fill, out } = self;
+        if self.stream {
+            self.rows::<S, true>(simd);
+            simd.fence();
+        } else {
+            self.rows::<S, false>(simd);
+        }
+    }
+}
+
+impl<E: Widen<O>, O: Element> Gather<'_, '_, E, O> {
+    #[inline(always)]
+    fn rows<S: Simd, const STREAM: bool>(self, simd: S) {
+        let Gather { table, rows, count, fill, out, .. } = self;
         let ahead = prefetch_distance(table.dim() * size_of::<E>());
         for (at, &row) in rows[..count].iter().enumerate() {
             if let Some(&next) = rows.get(at + ahead)
@@ -39,6 +53,7 @@ impl<E: Widen<O>, O: Element> Kernel for Gather<'_, '_, E, O> {
                 simd.prefetch(next);
             }
             match table.row(row as usize) {
+                Some(row) if STREAM => E::stream_row(simd, row, out),
                 Some(row) => E::write_row(simd, row, out),
                 None => out.push_fill(fill, table.dim()),
             }

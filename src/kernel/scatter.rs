@@ -61,6 +61,8 @@ pub(crate) struct AddTile<'a, E, S> {
     pub(crate) source: &'a [S],
     pub(crate) dim: usize,
     pub(crate) alpha: f32,
+    /// Whether positions ascend: then the processor fetches the updates ahead by itself, and asking costs it places to fetch to.
+    pub(crate) in_order: bool,
 }
 
 impl<E: Element, S: Element> Kernel for AddTile<'_, E, S> {
@@ -104,7 +106,9 @@ impl<'a, E: Element, S: Element> AddTile<'a, E, S> {
     fn fetch<T: Simd>(&self, simd: T, at: usize) {
         let Some(&word) = self.updates.get(at) else { return };
         let (row, position) = unpack(word);
-        simd.prefetch(self.update(position, self.tile.columns()));
+        if !self.in_order {
+            simd.prefetch(self.update(position, self.tile.columns()));
+        }
         if let Some(row) = self.tile.peek(row) {
             simd.prefetch(row);
         }

@@ -6,7 +6,7 @@ use crate::index::{Ids, OutOfRange, RowIds};
 use crate::kernel::Gather;
 use crate::ops::{Rows, Workspace};
 use crate::par;
-use crate::simd::{Out, Tier};
+use crate::simd::{CACHE_LINE, Out, Tier};
 use crate::table::{Buffer, TableView};
 
 /// The rows that `ids` name, in a new array of shape `ids.shape + [dim]`: `out[k] = table[ids[k]]`, to the bit.
@@ -133,9 +133,15 @@ struct Job<'a, E, O> {
     rows: RowIds<'a>,
     fill: O,
     tier: Tier,
+    /// Whether the output is written past the caches.
+    stream: bool,
     /// Values an output block: whole rows, about [`BLOCK_BYTES`].
     chunk: usize,
 }
+
+/// From this size on an output is streamed. It would not stay in the caches of a core anyway, and an ordinary store first reads the
+/// line that it is about to overwrite: `ARCHITECTURE.md` has the times of both.
+const STREAM_BYTES: usize = 16 << 20;
 
 /// What a worker takes at a time: some ten microseconds of work.
 const BLOCK_BYTES: usize = 256 * 1024;
@@ -146,7 +152,9 @@ impl<'a, E: Widen<O>, O: Element> Job<'a, E, O> {
         debug_assert_eq!(rows.bound(), table.rows());
         let row_bytes = (table.dim() * size_of::<O>()).max(1);
         let chunk = (BLOCK_BYTES / row_bytes).max(1) * table.dim();
-        Job { table, rows, fill: O::from_f32(fill), tier, chunk }
+        let whole_lines = row_bytes.is_multiple_of(CACHE_LINE);
+        let stream = whole_lines && rows.len().saturating_mul(row_bytes) >= STREAM_BYTES;
+        Job { table, rows, fill: O::from_f32(fill), tier, stream, chunk }
     }
 
     fn workers(&self, parallelism: par::Parallelism) -> usize {
@@ -158,7 +166,10 @@ impl<'a, E: Widen<O>, O: Element> Job<'a, E, O> {
     fn run(&self, first: usize, out: &mut Out<'_, O>) {
         let dim = self.table.dim();
         let rows = &self.rows.as_slice()[first / dim..];
-        self.tier.run(Gather { table: self.table, rows, count: out.remaining() / dim, fill: self.fill, out });
+        let count = out.remaining() / dim;
+        // A block of an output that does not start a line would be written in halves of lines, which is slower than either way.
+        let stream = self.stream && out.is_aligned();
+        self.tier.run(Gather { table: self.table, rows, count, fill: self.fill, stream, out });
     }
 }
 

@@ -1,14 +1,19 @@
-//! Updates in row order: the plan of a scatter.
+//! Updates by owner: the plan of a scatter.
 //!
 //! ```text
-//! ids         [ 9, 1, 4, 9, 0, 5 ]                      positions 0..6
-//! partition   [ (1,1) (0,4) | (4,2) (5,5) | (9,0) (9,3) ]   by the high bits of the row: buckets, each in input order
-//! tiles       [ rows 0..8        ] [ rows 8..12       ]     about equal numbers of updates
+//! ids       [ 9, 1, 4, 9, 0, 5 ]                                    positions 0..6
+//! counts    rows 0..4: 2, rows 4..8: 2, rows 8..12: 2               buckets: the high bits of the row
+//! tiles     [ rows 0..8               ] [ rows 8..12    ]           about equal numbers of updates
+//! words     [ (1,1) (4,2) (0,4) (5,5) | (9,0) (9,3)     ]           by tile, each in input order
 //! ```
 //!
 //! Each worker owns whole tiles, so nobody else writes to its rows, and the updates of a row keep their input order: the result is
-//! that of the plain loop, without atomics. Threads count their own stretch of the ids, the counts become cursors, and every
-//! thread then writes its words to where no other writes.
+//! that of the plain loop, without atomics. Threads count their own stretch of the ids by bucket; the counts decide the tiles and become
+//! cursors; every thread then writes its words to where no other writes.
+//!
+//! There are about as few tiles as workers, because a tile in input order reads its updates nearly in sequence, which the processor
+//! fetches ahead by itself. Where the updates of each row must stand together (16-bit tables), words go by bucket instead, and each
+//! bucket is sorted.
 
 use std::sync::atomic::Ordering;
 
@@ -17,19 +22,24 @@ use crate::index::{MISSING, RowIds, grow};
 use crate::kernel::pack;
 use crate::par::{self, Tiles};
 
-/// Buckets at most: the cursors of a thread stay in its first-level cache.
-const MAX_BUCKETS: usize = 2048;
-/// Threads that partition, at most: their counters are bounded by `MAX_BUCKETS * 64 * 4` bytes, 512 KiB.
+/// Ids a bucket, about. Tiles are cut between buckets, so finer ones cut more evenly; and a bucket to be sorted should be so small
+/// that sorting it is a matter of moving a few neighbours.
+const BUCKET_IDS: usize = 16;
+/// Counters at most, of all threads together: 512 KiB.
+const MAX_COUNTERS: usize = 128 * 1024;
+/// Threads that partition, at most.
 const MAX_STRETCHES: usize = 64;
 
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
-    /// The updates by bucket, as [`pack`] makes them.
+    /// The updates, as [`pack`] makes them: by slot, a slot being a bucket or a block of buckets.
     words: Vec<u64>,
-    /// A line of cursors for each thread.
-    cursors: Vec<u32>,
-    /// Where each bucket starts, and the end of the last.
+    /// A line for each thread: the count of each bucket, then in its first places the cursor of each slot.
+    counts: Vec<u32>,
+    /// Where the words of each bucket start, if they were in the order of buckets; and the end of the last.
     starts: Vec<u32>,
+    /// The slot of each bucket.
+    slots: Vec<u32>,
     tiles: Tiles,
 }
 
@@ -52,55 +62,98 @@ impl Plan {
 
     pub(crate) fn make(&mut self, ids: RowIds<'_>, shape: &Shape) -> Result<()> {
         let ids = ids.as_slice();
-        let buckets = (ids.len() / 256).clamp(1, MAX_BUCKETS).next_power_of_two();
+        let workers = shape.workers;
+        let stretches = workers.min(MAX_STRETCHES);
+        let buckets = (ids.len() / BUCKET_IDS).clamp(1, MAX_COUNTERS / stretches / 2).next_power_of_two();
         let shift = shift_for(shape.rows, buckets);
-        let stretches = shape.workers.min(MAX_STRETCHES);
         // One more bucket takes the ids that name no row; it comes last and is left out.
         let lines = buckets + 1;
         let bucket_of = |row: u32| if row == MISSING { buckets } else { (row >> shift) as usize };
-        grow(&mut self.words, ids.len())?;
-        grow(&mut self.cursors, stretches * lines)?;
-        grow(&mut self.starts, lines)?;
-        let cursors = &mut self.cursors[..stretches * lines];
         let stretch = ids.len().div_ceil(stretches).max(1);
         let of_stretch = |line: usize| {
             let from = (line * stretch).min(ids.len());
             (from, &ids[from..(from + stretch).min(ids.len())])
         };
+        grow(&mut self.words, ids.len())?;
+        grow(&mut self.counts, stretches * lines)?;
+        grow(&mut self.starts, lines)?;
+        grow(&mut self.slots, lines)?;
+        let counts = &mut self.counts[..stretches * lines];
+        let (starts, slots) = (&mut self.starts[..lines], &mut self.slots[..lines]);
 
-        par::chunks_mut(shape.workers, cursors, lines, &|first, counts| {
+        par::chunks_mut(workers, counts, lines, &|first, counts| {
             counts.fill(0);
             for &row in of_stretch(first / lines).1 {
                 counts[bucket_of(row)] += 1;
             }
         });
         let mut end = 0;
-        for bucket in 0..lines {
-            self.starts[bucket] = end;
-            for cursor in cursors.iter_mut().skip(bucket).step_by(lines) {
-                let count = *cursor;
-                *cursor = end;
-                end += count;
-            }
+        for (bucket, start) in starts.iter_mut().enumerate() {
+            *start = end;
+            end += counts.iter().skip(bucket).step_by(lines).sum::<u32>();
         }
+        // A grouped tile costs a little more to hand out and gains nothing from being long, so there are more of them to even out.
+        let per_worker = if shape.grouped { 8 } else { 1 };
+        let target = ids.len().div_ceil(per_worker * workers).max(1024);
+        self.tiles.cut(starts, shift, shape.rows, shape.dim, shape.unit, target);
+        let slot_count = assign_slots(slots, &self.tiles, starts, shape.grouped);
+        turn_into_cursors(counts, lines, slots, slot_count);
+
         let words = par::cells(&mut self.words[..ids.len()]);
-        par::chunks_mut(shape.workers, cursors, lines, &|first, cursors| {
+        par::chunks_mut(workers, counts, lines, &|first, cursors| {
             let (from, ids) = of_stretch(first / lines);
             for (at, &row) in ids.iter().enumerate() {
-                let cursor = &mut cursors[bucket_of(row)];
+                let cursor = &mut cursors[slots[bucket_of(row)] as usize];
                 words[*cursor as usize].store(pack(row, (from + at) as u32), Ordering::Relaxed);
                 *cursor += 1;
             }
         });
-        let starts = &self.starts[..lines];
         if shape.grouped {
             // The words of a bucket all differ, so an unstable sort keeps the input order within a row.
-            par::ranges(shape.workers, &mut self.words, starts, &|_, bucket| bucket.sort_unstable());
+            par::ranges(workers, &mut self.words, starts, &|_, bucket| bucket.sort_unstable());
         }
-        // Eight tiles a worker: small enough to even out, large enough to forget what handing one out costs.
-        let target = (ids.len() / (8 * shape.workers)).max(1024);
-        self.tiles.cut(starts, shift, shape.rows, shape.dim, shape.unit, target);
         Ok(())
+    }
+}
+
+/// Gives each bucket its slot: its own, or that of its tile's rows. The last one, for ids without a row, has its own in any case.
+/// Returns how many slots there are.
+fn assign_slots(slots: &mut [u32], tiles: &Tiles, starts: &[u32], grouped: bool) -> usize {
+    let buckets = slots.len() - 1;
+    if grouped {
+        (0..).zip(slots.iter_mut()).for_each(|(bucket, slot)| *slot = bucket);
+        return slots.len();
+    }
+    let mut slot = 0;
+    let mut blocks = tiles.as_slice().chunk_by(|a, b| a.updates == b.updates).peekable();
+    for bucket in 0..buckets {
+        while blocks.next_if(|block| block[0].updates.end <= starts[bucket] as usize).is_some() {
+            slot += 1;
+        }
+        slots[bucket] = slot;
+    }
+    slots[buckets] = slot + 1;
+    slot as usize + 2
+}
+
+/// From counts by bucket to places by slot, line by line: a slot's words of the first line come first.
+fn turn_into_cursors(counts: &mut [u32], lines: usize, slots: &[u32], slot_count: usize) {
+    for line in counts.chunks_exact_mut(lines) {
+        // Slots do not decrease and never overtake buckets, so the sums can take the counts' own places.
+        for bucket in 0..lines {
+            let slot = slots[bucket] as usize;
+            let count = line[bucket];
+            line[bucket] = 0;
+            line[slot] += count;
+        }
+    }
+    let mut end = 0;
+    for slot in 0..slot_count.min(lines) {
+        for cursor in counts.iter_mut().skip(slot).step_by(lines) {
+            let count = *cursor;
+            *cursor = end;
+            end += count;
+        }
     }
 }
 

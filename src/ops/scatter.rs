@@ -97,7 +97,7 @@ impl Workspace {
         self.plan.make(checked, &Shape { rows, dim, unit, grouped, workers })?;
         let (updates, tiles) = self.plan.parts();
         par::tiles(workers, table, tiles, &|part, tile| {
-            tier.run(AddTile { tile, updates: &updates[part.updates.clone()], source, dim, alpha });
+            tier.run(AddTile { tile, updates: &updates[part.updates.clone()], source, dim, alpha, in_order: !grouped });
         });
         Ok(())
     }

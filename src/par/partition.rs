@@ -35,9 +35,9 @@ impl Tiles {
         self.tiles.push(tile);
     }
 
-    /// Cuts a table of `[_, dim]` into tiles of about equal weight. `starts[b]..starts[b + 1]` are the updates of bucket `b`,
-    /// which holds the rows `b << shift ..` up to `rows`. Whole buckets are put together up to `target` updates. A bucket
-    /// that has more is cut by columns, in multiples of `unit`: every column keeps its order of updates.
+    /// Cuts a table of `[_, dim]` into tiles of about `target` updates. `starts[b]..starts[b + 1]` are the updates of bucket `b`,
+    /// which holds the rows `b << shift ..` up to `rows`. Whole buckets are put together. A block that is still much too heavy, because
+    /// one bucket is, is cut by columns, in multiples of `unit`: every column keeps its order of updates.
     pub(crate) fn cut(&mut self, starts: &[u32], shift: u32, rows: usize, dim: usize, unit: usize, target: usize) {
         self.clear();
         let buckets = starts.len() - 1;
@@ -45,13 +45,16 @@ impl Tiles {
         let mut first = 0;
         while first < buckets {
             let from = starts[first] as usize;
+            let rest = starts[buckets] as usize - from;
+            let ideal = rest / ((rest + target / 2) / target).max(1);
             let mut end = first + 1;
-            while end < buckets && starts[end + 1] as usize - from <= target {
+            // A bucket joins when most of it is on this side of the ideal cut.
+            while end < buckets && (starts[end] as usize + starts[end + 1] as usize) / 2 - from <= ideal {
                 end += 1;
             }
             let updates = from..starts[end] as usize;
             let block = row_of(first)..row_of(end);
-            let parts = updates.len().div_ceil(target).min(dim.div_ceil(unit)).max(1);
+            let parts = ((updates.len() + target / 2) / target).min(dim.div_ceil(unit)).max(1);
             let width = dim.div_ceil(parts).next_multiple_of(unit);
             let mut column = 0;
             while column < dim && !updates.is_empty() {
@@ -83,6 +86,15 @@ mod tests {
         let tiles = cut(&[3, 4, 2, 9, 1], 2, 18, 8, 10);
         let updates: Vec<_> = tiles.iter().map(|tile| (tile.rows.clone(), tile.updates.clone())).collect();
         assert_eq!(updates, [(0..12, 0..9), (12..18, 9..19)]);
+    }
+
+    #[test]
+    fn even_buckets_make_even_tiles() {
+        for workers in [1, 2, 3, 7] {
+            let tiles = cut(&[10; 1000], 0, 1000, 8, 10_000_usize.div_ceil(workers));
+            assert_eq!(tiles.len(), workers);
+            assert!(tiles.iter().all(|tile| tile.updates.len().abs_diff(10_000 / workers) <= 20), "{tiles:?}");
+        }
     }
 
     #[test]

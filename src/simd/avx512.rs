@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 
 use half::{bf16, f16};
 
-use super::{Kernel, Out, Simd};
+use super::{CACHE_LINE, Kernel, Out, Simd};
 
 /// Proof that the processor has AVX-512 F, BW and VL.
 #[derive(Clone, Copy, Debug)]
@@ -138,22 +138,34 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn stream<T: Copy>(self, from: &[T], to: &mut Out<'_, T>) {
         let bytes = size_of_val(from);
+        if !(to.is_aligned() && bytes.is_multiple_of(CACHE_LINE)) {
+            return self.copy(from, to);
+        }
         let (source, target) = (from.as_ptr().cast::<u8>(), to.advance(from.len()).cast::<u8>());
-        // The values before the first aligned address go the ordinary way.
-        let mut at = target.align_offset(64).min(bytes);
-        // SAFETY: `at <= bytes`; the slices cannot overlap.
-        unsafe { std::ptr::copy_nonoverlapping(source, target, at) };
-        while at + 64 <= bytes {
-            // SAFETY: bytes `at..at + 64` are inside both slices; the target is 64-byte aligned, as streaming stores ask;
-            // `self` proves AVX-512 F.
+        let mut at = 0;
+        while at < bytes {
+            // SAFETY: `bytes` is a multiple of 64, so bytes `at..at + 64` are inside both slices; the target is aligned to a cache
+            // line, as streaming stores ask; `self` proves AVX-512 F.
             unsafe { _mm512_stream_si512(target.add(at).cast(), _mm512_loadu_si512(source.add(at).cast())) };
             at += 64;
         }
-        // SAFETY: the remaining bytes are inside both slices, which cannot overlap.
-        unsafe { std::ptr::copy_nonoverlapping(source.add(at), target.add(at), bytes - at) };
-        // Streaming stores are ordered with nothing else: without the fence, another thread might not see them.
+    }
+
+    #[inline(always)]
+    fn stream_f32(self, v: __m512, to: &mut Out<'_, f32>) {
+        let target = to.advance(16);
+        if !target.addr().is_multiple_of(64) {
+            // SAFETY: there is room for sixteen values; no alignment asked; `self` proves AVX-512 F.
+            return unsafe { _mm512_storeu_ps(target, v) };
+        }
+        // SAFETY: there is room for sixteen values; the target is aligned as asked; `self` proves AVX-512 F.
+        unsafe { _mm512_stream_ps(target, v) }
+    }
+
+    #[inline(always)]
+    fn fence(self) {
         // SAFETY: the instruction (SSE) belongs to every x86-64 processor.
-        unsafe { _mm_sfence() };
+        unsafe { _mm_sfence() }
     }
 }
 

@@ -53,8 +53,12 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn write_f32(self, v: Self::V, to: &mut Out<'_, f32>);
     /// Copies a row to an output.
     fn copy<T: Copy>(self, from: &[T], to: &mut Out<'_, T>);
-    /// [`copy`](Simd::copy) past the caches, where the tier can.
+    /// [`copy`](Simd::copy) past the caches. Both the place and the length must be whole cache lines, else it is an ordinary copy.
     fn stream<T: Copy>(self, from: &[T], to: &mut Out<'_, T>);
+    /// [`write_f32`](Simd::write_f32) past the caches. The place must be [aligned](Out::is_aligned), else it is an ordinary write.
+    fn stream_f32(self, v: Self::V, to: &mut Out<'_, f32>);
+    /// Makes what was streamed visible to other threads. Streaming stores are ordered with nothing else.
+    fn fence(self);
 
     /// Asks for every cache line of `row`, and returns at once.
     #[inline(always)]

@@ -4,6 +4,8 @@
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
+use super::CACHE_LINE;
+
 /// A borrowed, exclusive slice that can only be filled, front to back. It may cover uninitialized memory or values that live:
 /// nothing can be read through it, and only whole values are written, so both are sound. When nothing remains, everything
 /// has been written: that is the proof by which [`Buffer`](crate::Buffer) takes uninitialized memory for values.
@@ -29,6 +31,12 @@ impl<'a, T: Copy> Out<'a, T> {
     #[inline(always)]
     pub(crate) fn remaining(&self) -> usize {
         self.remaining
+    }
+
+    /// Whether the next value starts a cache line.
+    #[inline(always)]
+    pub(crate) fn is_aligned(&self) -> bool {
+        self.next.addr().is_multiple_of(CACHE_LINE)
     }
 
     /// Where the next values go: room for `n`, which the caller must write at once.

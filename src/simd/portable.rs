@@ -87,30 +87,39 @@ impl Simd for Portable {
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     fn stream<T: Copy>(self, from: &[T], to: &mut Out<'_, T>) {
-        use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_sfence, _mm_stream_si128};
+        use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_stream_si128};
         let bytes = size_of_val(from);
+        if !(to.is_aligned() && bytes.is_multiple_of(super::CACHE_LINE)) {
+            return self.copy(from, to);
+        }
         let (source, target) = (from.as_ptr().cast::<u8>(), to.advance(from.len()).cast::<u8>());
-        // The values before the first aligned address go the ordinary way.
-        let mut at = target.align_offset(16).min(bytes);
-        // SAFETY: `at <= bytes`; the slices cannot overlap.
-        unsafe { std::ptr::copy_nonoverlapping(source, target, at) };
-        while at + 16 <= bytes {
-            // SAFETY: bytes `at..at + 16` are inside both slices; the target is 16-byte aligned, as streaming stores ask;
-            // both instructions are SSE2, which every x86-64 processor has.
+        let mut at = 0;
+        while at < bytes {
+            // SAFETY: `bytes` is a multiple of 16, so bytes `at..at + 16` are inside both slices; the target is aligned to a cache
+            // line, as streaming stores ask; both instructions are SSE2, which every x86-64 processor has.
             unsafe { _mm_stream_si128(target.add(at).cast::<__m128i>(), _mm_loadu_si128(source.add(at).cast())) };
             at += 16;
         }
-        // SAFETY: the remaining bytes are inside both slices, which cannot overlap.
-        unsafe { std::ptr::copy_nonoverlapping(source.add(at), target.add(at), bytes - at) };
-        // Streaming stores are ordered with nothing else: without the fence, another thread might not see them.
-        // SAFETY: the instruction (SSE) belongs to every x86-64 processor.
-        unsafe { _mm_sfence() };
     }
 
     #[cfg(not(target_arch = "x86_64"))]
     #[inline(always)]
     fn stream<T: Copy>(self, from: &[T], to: &mut Out<'_, T>) {
         self.copy(from, to);
+    }
+
+    #[inline(always)]
+    fn stream_f32(self, v: f32x8, to: &mut Out<'_, f32>) {
+        self.write_f32(v, to);
+    }
+
+    #[inline(always)]
+    fn fence(self) {
+        // SAFETY: the instruction (SSE) belongs to every x86-64 processor.
+        #[cfg(target_arch = "x86_64")]
+        unsafe {
+            std::arch::x86_64::_mm_sfence();
+        }
     }
 }
 
