@@ -9,9 +9,9 @@ pub(crate) use ceiling::{ReadRows, StreamCopy};
 pub(crate) use gather::Gather;
 pub(crate) use scatter::{AddInOrder, AddTile, pack};
 
-/// How many rows ahead to ask memory for a row. Eight rows of 256 bytes hide the latency of memory on the machines measured, and
-/// more evicts what has not been used yet; shorter rows need more of them to keep as many lines under way.
+/// How many rows ahead to ask memory for a row: some 8 KiB, and 8 to 32 rows. A core keeps far fewer lines than that under way, so what
+/// counts is to be early enough for the slowest of them. Measured against 2 KiB: scatter-add 12 % faster, gathers about equal.
 #[inline(always)]
 fn prefetch_distance(row_bytes: usize) -> usize {
-    (2048 / row_bytes.max(1)).clamp(8, 32)
+    (8192 / row_bytes.max(1)).clamp(8, 32)
 }

@@ -24,7 +24,7 @@ use crate::par::{self, Tiles};
 
 /// Ids a bucket, about. Tiles are cut between buckets, so finer ones cut more evenly; and a bucket to be sorted should be so small
 /// that sorting it is a matter of moving a few neighbours.
-const BUCKET_IDS: usize = 16;
+const BUCKET_IDS: usize = 64;
 /// Counters at most, of all threads together: 512 KiB.
 const MAX_COUNTERS: usize = 128 * 1024;
 /// Threads that partition, at most.
@@ -110,7 +110,7 @@ impl Plan {
         });
         if shape.grouped {
             // The words of a bucket all differ, so an unstable sort keeps the input order within a row.
-            par::ranges(workers, &mut self.words, starts, &|_, bucket| bucket.sort_unstable());
+            par::ranges(workers, &mut self.words, starts, &|bucket| bucket.sort_unstable());
         }
         Ok(())
     }

@@ -41,18 +41,21 @@ pub(crate) fn chunks_mut<T: Send>(workers: usize, values: &mut [T], chunk: usize
     });
 }
 
-/// Calls `task(index, part)` for the parts of `values` that `bounds` cuts it into: part `i` is `bounds[i]..bounds[i + 1]`.
-pub(crate) fn ranges<T: Send>(workers: usize, values: &mut [T], bounds: &[u32], task: &(impl Fn(usize, &mut [T]) + Sync)) {
+/// Calls `task(part)` for the parts of `values` that `bounds` cuts it into: part `i` is `bounds[i]..bounds[i + 1]`. Parts are expected
+/// to be small: a worker takes many at a time.
+pub(crate) fn ranges<T: Send>(workers: usize, values: &mut [T], bounds: &[u32], task: &(impl Fn(&mut [T]) + Sync)) {
+    const AT_A_TIME: usize = 128;
     let parts = bounds.len().saturating_sub(1);
     assert!(bounds.is_sorted(), "bounds must not decrease");
     assert!(bounds.last().is_none_or(|&end| end as usize <= values.len()), "bounds must end inside the values");
     let start = Pointer(values.as_mut_ptr());
-    run(workers, parts, &|index| {
-        let (from, end) = (bounds[index] as usize, bounds[index + 1] as usize);
-        // SAFETY: the bounds do not decrease and end inside `values`, so parts are in bounds and do not overlap; `run`
-        // calls with each index once and returns before the borrow of `values` ends.
-        let part = unsafe { std::slice::from_raw_parts_mut(start.get().add(from), end - from) };
-        task(index, part);
+    run(workers, parts.div_ceil(AT_A_TIME), &|index| {
+        for part in index * AT_A_TIME..((index + 1) * AT_A_TIME).min(parts) {
+            let (from, end) = (bounds[part] as usize, bounds[part + 1] as usize);
+            // SAFETY: the bounds do not decrease and end inside `values`, so parts are in bounds and do not overlap; `run`
+            // calls with each index once and returns before the borrow of `values` ends.
+            task(unsafe { std::slice::from_raw_parts_mut(start.get().add(from), end - from) });
+        }
     });
 }
 
