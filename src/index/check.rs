@@ -58,6 +58,9 @@ pub(crate) fn check<'b>(
     let buffer = &mut buffer[..n];
     let workers = if n > 2 * BLOCK { parallelism.degree() } else { 1 };
     let sound = for_id_type!(ids.data(), typed => {
+        if workers == 1 {
+            tier.run(Pass { ids: typed, policy, rows, out: buffer })
+        } else {
         let failed = std::sync::atomic::AtomicBool::new(false);
         par::chunks_mut(workers, buffer, BLOCK, &|first, out| {
             let pass = Pass { ids: &typed[first..first + out.len()], policy, rows, out };
@@ -66,6 +69,7 @@ pub(crate) fn check<'b>(
             }
         });
         !failed.into_inner()
+        }
     });
     if sound { Ok(RowIds { rows: buffer, bound: rows }) } else { Err(explain(ids, rows, buffer)) }
 }

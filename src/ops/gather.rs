@@ -111,7 +111,10 @@ impl Workspace {
         let fill = fill_value(&ids);
         let rows = self.check(&ids, table.rows())?;
         let job = Job::new(table, rows, fill, tier);
-        par::chunks(job.workers(parallelism), Out::over(out), job.chunk, &|first, piece| job.run(first, piece));
+        match job.workers(parallelism) {
+            1 => job.run(0, rows.len(), &mut Out::over(out)),
+            workers => par::chunks(workers, Out::over(out), job.chunk(), &|first, piece| job.run_piece(first, piece)),
+        }
         Ok(())
     }
 
@@ -122,7 +125,7 @@ impl Workspace {
         let rows = self.check(&ids, table.rows())?;
         let job = Job::new(table, rows, fill, tier);
         let workers = job.workers(parallelism);
-        let out = Buffer::written(values, workers, job.chunk, &|first, piece| job.run(first, piece))?;
+        let out = Buffer::written(values, workers, job.chunk(), &|first, piece| job.run_piece(first, piece))?;
         Ok(Rows::new(out, ids.shape().to_vec(), table.dim()))
     }
 }
@@ -135,8 +138,6 @@ struct Job<'a, E, O> {
     tier: Tier,
     /// Whether the output is written past the caches.
     stream: bool,
-    /// Values an output block: whole rows, about [`BLOCK_BYTES`].
-    chunk: usize,
 }
 
 /// From this size on an output is streamed. It would not stay in the caches of a core anyway, and an ordinary store first reads the
@@ -150,11 +151,10 @@ impl<'a, E: Widen<O>, O: Element> Job<'a, E, O> {
     fn new(table: TableView<'a, E>, rows: RowIds<'a>, fill: f32, tier: Tier) -> Self {
         // `check` was asked for this very table: a row number that passed is a row of it.
         debug_assert_eq!(rows.bound(), table.rows());
-        let row_bytes = (table.dim() * size_of::<O>()).max(1);
-        let chunk = (BLOCK_BYTES / row_bytes).max(1) * table.dim();
+        let row_bytes = table.dim() * size_of::<O>();
         let whole_lines = row_bytes.is_multiple_of(CACHE_LINE);
         let stream = whole_lines && rows.len().saturating_mul(row_bytes) >= STREAM_BYTES;
-        Job { table, rows, fill: O::from_f32(fill), tier, stream, chunk }
+        Job { table, rows, fill: O::from_f32(fill), tier, stream }
     }
 
     fn workers(&self, parallelism: par::Parallelism) -> usize {
@@ -162,12 +162,23 @@ impl<'a, E: Widen<O>, O: Element> Job<'a, E, O> {
         parallelism.workers_for(self.rows.len().saturating_mul(row_bytes))
     }
 
-    #[inline]
-    fn run(&self, first: usize, out: &mut Out<'_, O>) {
+    /// Values an output block: whole rows.
+    fn chunk(&self) -> usize {
+        let row_bytes = (self.table.dim() * size_of::<O>()).max(1);
+        (BLOCK_BYTES / row_bytes).max(1) * self.table.dim()
+    }
+
+    /// Fills the piece of the output that starts at value `first`.
+    fn run_piece(&self, first: usize, out: &mut Out<'_, O>) {
         let dim = self.table.dim();
-        let rows = &self.rows.as_slice()[first / dim..];
-        let count = out.remaining() / dim;
-        // A block of an output that does not start a line would be written in halves of lines, which is slower than either way.
+        self.run(first / dim, out.remaining() / dim, out);
+    }
+
+    /// Writes `count` rows from the `first` on.
+    #[inline]
+    fn run(&self, first: usize, count: usize, out: &mut Out<'_, O>) {
+        let rows = &self.rows.as_slice()[first..];
+        // An output that does not start a line would be written in halves of lines, which is slower than either way.
         let stream = self.stream && out.is_aligned();
         self.tier.run(Gather { table: self.table, rows, count, fill: self.fill, stream, out });
     }

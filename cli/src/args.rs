@@ -1,0 +1,23 @@
+//! The arguments of the command.
+
+use clap::Parser;
+
+use crate::commands::Command;
+
+/// Embeddings for recommenders, on CPUs
+#[derive(Debug, Parser)]
+#[command(name = "hotrow", version, arg_required_else_help = true, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  hotrow train                                  learn the tastes of a made-up market
+  hotrow recommend --user 42                    what user 42 might like
+  hotrow similar \"Smoked Trout (fish)\"          what is near it
+  hotrow train u.data --items u.item            learn from MovieLens
+
+Exit codes: 0 all went well, 1 something failed, 2 wrong usage";

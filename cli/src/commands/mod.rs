@@ -1,0 +1,33 @@
+//! The subcommands, one in each file.
+
+mod ranking;
+mod recommend;
+mod similar;
+mod train;
+mod train_args;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a recommender and measure how well it ranks
+    Train(train_args::TrainArgs),
+    /// Recommend items to a user of a trained model
+    Recommend(recommend::RecommendArgs),
+    /// Find the items nearest to an item of a trained model
+    Similar(similar::SimilarArgs),
+}
+
+/// Does it.
+///
+/// # Errors
+/// Whatever went wrong, in words for the user.
+pub fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Train(args) => train::run(&args),
+        Command::Recommend(args) => recommend::run(&args),
+        Command::Similar(args) => similar::run(&args),
+    }
+}

@@ -1,0 +1,258 @@
+//! `hotrow train`.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use hotrow::{Level, bf16, f16};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::train_args::TrainArgs;
+use crate::data::{Dataset, Interactions, Market, read_interactions, read_titles};
+use crate::model::{Description, Folder, Precision, Weight, save};
+use crate::output::{complain, grouped, say, say_json};
+use crate::train::{Compute, Progress, Scores, evaluate, evaluate_tables, train};
+
+/// Runs the command.
+pub(super) fn run(args: &TrainArgs) -> Result<()> {
+    let compute = Compute::new(args.threads, args.level.unwrap_or_else(Level::best))?;
+    let folder = Folder::prepare(&args.out)?;
+    let source = Source::open(args)?;
+    let result = match args.dtype {
+        Precision::F32 => source.train::<f32>(args, &compute, &folder),
+        Precision::F16 => source.train::<f16>(args, &compute, &folder),
+        Precision::Bf16 => source.train::<bf16>(args, &compute, &folder),
+    }?;
+    if args.json {
+        return say_json(&result);
+    }
+    say(&result.table())?;
+    let out = args.out.display();
+    say(&format!("\nsaved the model in {out}; now try:"))?;
+    let model = if args.out == Path::new("hotrow-model") { String::new() } else { format!(" --model {out}") };
+    say(&format!("  hotrow recommend{model} --user {}", result.example_user))?;
+    say(&format!("  hotrow similar{model} \"{}\"", result.example_item))
+}
+
+/// What there is to learn from.
+struct Source {
+    data: Dataset,
+    titles: Vec<Option<String>>,
+    notes: Vec<String>,
+    /// The market, when it was made up.
+    market: Option<Market>,
+    /// What to call the data.
+    name: String,
+}
+
+impl Source {
+    fn open(args: &TrainArgs) -> Result<Self> {
+        let Some(path) = &args.file else {
+            let market = Market::new(args.seed);
+            let data = Dataset::split(market.interactions.clone());
+            return Ok(Source {
+                data,
+                titles: market.titles.iter().cloned().map(Some).collect(),
+                notes: market.tastes.clone(),
+                name: format!("a made-up market (seed {})", args.seed),
+                market: Some(market),
+            });
+        };
+        // Titles first: they are a small file, and a mistake in it should not wait for a large one.
+        let titles = match &args.items {
+            Some(path) => Some(read_titles(&contents(path)?).with_context(|| path.display().to_string())?),
+            None => None,
+        };
+        let interactions: Interactions =
+            read_interactions(&contents(path)?, args.format).with_context(|| path.display().to_string())?;
+        let name = format!("{} ({})", path.display(), interactions.format);
+        let data = Dataset::split(interactions);
+        let titles = titles.map_or_else(Vec::new, |titles| {
+            let known: HashMap<String, String> = titles.into_iter().collect();
+            data.items.iter().map(|id| known.get(id).cloned()).collect()
+        });
+        if let Some(path) = args.items.as_ref().filter(|_| titles.iter().all(Option::is_none)) {
+            complain(&format!("warning: {}: none of its ids is an item of the interactions", path.display()));
+        }
+        Ok(Source { data, titles, notes: Vec::new(), market: None, name })
+    }
+
+    fn train<E: Weight>(self, args: &TrainArgs, compute: &Compute, folder: &Folder) -> Result<Outcome> {
+        let data = &self.data;
+        let interactions = data.train.total() + data.evaluated();
+        if !args.json {
+            say(&self.summary())?;
+        }
+        let settings = args.settings();
+        let bar = progress_bar(args.epochs);
+        let trained = train::<E>(data, &settings, compute, |progress| show(&bar, &progress));
+        bar.finish_and_clear();
+        let trained = trained?;
+
+        let popularity = data.popularity();
+        let (scores, popular, best) = compute.install(|| {
+            let scores = evaluate_tables(data, &trained.users, &trained.items)?;
+            let popular = evaluate(data, |users, scores| {
+                for scores in scores.chunks_exact_mut(popularity.len()).take(users.len()) {
+                    for (score, &count) in scores.iter_mut().zip(&popularity) {
+                        *score = count as f32;
+                    }
+                }
+            });
+            let best = self.market.as_ref().map(|market| evaluate(data, |users, scores| market.affinities(users, scores)));
+            Ok::<_, crate::train::TrainError>((scores, popular, best))
+        })?;
+
+        let mut description = Description::new(settings, (data.evaluated() > 0).then_some(scores));
+        description.users = data.users.iter().map(str::to_owned).collect();
+        description.items = data.items.iter().map(str::to_owned).collect();
+        let seen = data.seen();
+        description.seen = (0..data.users.len()).map(|user| seen.of(user).to_vec()).collect();
+        description.titles = self.titles;
+        description.notes = self.notes;
+        let example = popularity.iter().enumerate().max_by_key(|&(at, &count)| (count, std::cmp::Reverse(at)));
+        let example_item = example.map_or("", |(item, _)| description.name(item)).to_owned();
+        let example_user = description.users.first().cloned().unwrap_or_default();
+        save(folder, description, &trained.users, &trained.items)?;
+
+        let seconds = trained.elapsed.as_secs_f64();
+        Ok(Outcome {
+            hr_at_10: scores.hr_at_10,
+            ndcg_at_10: scores.ndcg_at_10,
+            popularity_hr_at_10: popular.hr_at_10,
+            popularity_ndcg_at_10: popular.ndcg_at_10,
+            best_hr_at_10: best.map(|best| best.hr_at_10),
+            best_ndcg_at_10: best.map(|best| best.ndcg_at_10),
+            epochs: args.epochs,
+            train_seconds_per_epoch: seconds / args.epochs as f64,
+            samples_per_second: (trained.samples * args.epochs) as f64 / seconds,
+            loss: trained.losses.last().copied().unwrap_or(f64::NAN),
+            users: data.users.len(),
+            evaluated_users: data.evaluated(),
+            items: data.items.len(),
+            interactions,
+            training_interactions: data.train.total(),
+            repeats: data.repeats,
+            dim: args.dim,
+            dtype: args.dtype,
+            seed: args.seed,
+            threads: compute.threads(),
+            model: folder.path().display().to_string(),
+            example_user,
+            example_item,
+        })
+    }
+
+    fn summary(&self) -> String {
+        let data = &self.data;
+        let mut text = format!(
+            "{}: {} users, {} items, {} interactions\n",
+            self.name,
+            grouped(data.users.len()),
+            grouped(data.items.len()),
+            grouped(data.train.total() + data.evaluated()),
+        );
+        if data.repeats > 0 {
+            text += &format!("{} lines repeat a user and an item and count once\n", grouped(data.repeats));
+        }
+        text += &format!(
+            "training on {}, with the last item of {} users held out",
+            grouped(data.train.total()),
+            grouped(data.evaluated())
+        );
+        text
+    }
+}
+
+/// The bytes of a file, or of standard input for `-`.
+fn contents(path: &Path) -> Result<Vec<u8>> {
+    let read = || {
+        if path == Path::new("-") {
+            let mut bytes = Vec::new();
+            std::io::stdin().lock().read_to_end(&mut bytes)?;
+            Ok(bytes)
+        } else {
+            fs::read(path)
+        }
+    };
+    read().with_context(|| format!("{}: cannot read the file", path.display()))
+}
+
+/// A bar on standard error, which stays away when that is no terminal.
+fn progress_bar(epochs: usize) -> ProgressBar {
+    let style =
+        ProgressStyle::with_template(&format!("epoch {{prefix}}/{epochs} {{bar:30}} {{percent:>3}}%  {{msg}}  {{eta}} left"));
+    let bar = ProgressBar::new(0);
+    // The template is fixed; were it wrong, the plain bar would do.
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+fn show(bar: &ProgressBar, progress: &Progress) {
+    let rate = progress.samples as f64 / progress.elapsed.as_secs_f64().max(1e-9) / 1e6;
+    let loss = progress.loss.map_or("-".into(), |loss| format!("{loss:.4}"));
+    bar.set_length(progress.total as u64);
+    bar.set_prefix(progress.epoch.to_string());
+    bar.set_message(format!("loss {loss}  {rate:.2} M samples/s"));
+    bar.set_position(progress.samples as u64);
+}
+
+/// What came out, under the names that `--json` gives it.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    hr_at_10: f64,
+    ndcg_at_10: f64,
+    popularity_hr_at_10: f64,
+    popularity_ndcg_at_10: f64,
+    best_hr_at_10: Option<f64>,
+    best_ndcg_at_10: Option<f64>,
+    epochs: usize,
+    train_seconds_per_epoch: f64,
+    samples_per_second: f64,
+    loss: f64,
+    users: usize,
+    evaluated_users: usize,
+    items: usize,
+    interactions: usize,
+    training_interactions: usize,
+    repeats: usize,
+    dim: usize,
+    dtype: Precision,
+    seed: u64,
+    threads: usize,
+    model: String,
+    #[serde(skip)]
+    example_user: String,
+    #[serde(skip)]
+    example_item: String,
+}
+
+impl Outcome {
+    fn table(&self) -> String {
+        let each = Duration::from_secs_f64(self.train_seconds_per_epoch);
+        let mut text = format!(
+            "{} epochs of {each:.1?} on {} threads, {:.2} M samples/s, loss {:.4}\n",
+            self.epochs,
+            self.threads,
+            self.samples_per_second / 1e6,
+            self.loss
+        );
+        if self.evaluated_users == 0 {
+            return text + "\nno user has two items, so nothing could be held out and measured";
+        }
+        let row = |name, scores: Scores| format!("\n{name:<16}{:>8.4}{:>10.4}", scores.hr_at_10, scores.ndcg_at_10);
+        text += &format!("\n{:<16}{:>8}{:>10}", "", "HR@10", "NDCG@10");
+        text += &row("this model", Scores { hr_at_10: self.hr_at_10, ndcg_at_10: self.ndcg_at_10 });
+        text += &row("popularity", Scores { hr_at_10: self.popularity_hr_at_10, ndcg_at_10: self.popularity_ndcg_at_10 });
+        if let (Some(hr_at_10), Some(ndcg_at_10)) = (self.best_hr_at_10, self.best_ndcg_at_10) {
+            text += &row("best reachable", Scores { hr_at_10, ndcg_at_10 });
+        }
+        text
+    }
+}

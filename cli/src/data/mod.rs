@@ -1,0 +1,22 @@
+//! Reading interactions and titles, and arranging them for training.
+
+mod dataset;
+mod error;
+mod fields;
+mod items;
+mod layout;
+mod lines;
+mod market;
+mod market_words;
+mod names;
+mod reader;
+mod stamp;
+
+pub use dataset::{Dataset, Rows};
+pub use error::ReadError;
+pub use items::read_titles;
+pub use layout::Format;
+pub use market::Market;
+pub use names::Names;
+pub use reader::{Interactions, read_interactions};
+pub use stamp::Stamp;

@@ -1,0 +1,37 @@
+//! The `hotrow` command: trains recommenders on the `hotrow` engine and answers from them.
+//!
+//! The command is a library with a small program around it, so that its readers can be tested and fuzzed on their own.
+
+pub mod args;
+pub mod commands;
+pub mod data;
+pub mod model;
+mod output;
+mod random;
+pub mod train;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Runs the command with these arguments, of which the first is the program's name. Exit codes: 0 when all went well, 1 for
+/// a failure, 2 for wrong usage.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match args::Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // This is also the way of `--help`, which prints to standard output and exits with 0. When nobody listens any
+            // more, there is nobody to tell.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match commands::run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::complain(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Writing a model so that a folder holds the old one or the new one, and never a part.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use hotrow::Table;
+use safetensors::tensor::TensorView;
+use tempfile::{Builder, NamedTempFile};
+
+use super::{DESCRIPTION, Description, ITEM_TABLE, TABLES, USER_TABLE, Weight};
+
+/// A folder that a model can be written to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// Makes the folder if need be and tries whether files can be made in it, so that training does not end in vain.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or written to, or is no folder.
+    pub fn prepare(path: &Path) -> Result<Self> {
+        if path.exists() && !path.is_dir() {
+            bail!("--out {}: it exists and is no folder", path.display());
+        }
+        fs::create_dir_all(path).with_context(|| format!("--out {}: cannot make the folder", path.display()))?;
+        temporary(path).with_context(|| format!("--out {}: cannot write to the folder", path.display()))?;
+        Ok(Folder(path.to_owned()))
+    }
+
+    /// Where the folder is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+/// Writes a model. Both files are complete and on disk under temporary names before either takes its own name, so a
+/// failure leaves an earlier model as it was; should the machine stop between the two renamings, the checksum in
+/// `model.json` tells.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn save<E: Weight>(folder: &Folder, mut description: Description, users: &Table<E>, items: &Table<E>) -> Result<()> {
+    let tables = serialize(users, items).context("cannot lay out the tables")?;
+    description.tables_crc32 = crc32fast::hash(&tables);
+    let text = serde_json::to_vec(&description).context("cannot lay out the description")?;
+
+    let first = write(folder, TABLES, &tables)?;
+    let second = write(folder, DESCRIPTION, &text)?;
+    for (file, name) in [(first, TABLES), (second, DESCRIPTION)] {
+        let path = folder.0.join(name);
+        file.persist(&path).with_context(|| format!("{}: cannot put the file in place", path.display()))?;
+    }
+    // The names are part of the folder, which has to reach the disk as well. Not every system can open a folder.
+    #[cfg(unix)]
+    fs::File::open(&folder.0)
+        .and_then(|folder| folder.sync_all())
+        .with_context(|| format!("{}: cannot write the folder to disk", folder.0.display()))?;
+    Ok(())
+}
+
+fn serialize<E: Weight>(users: &Table<E>, items: &Table<E>) -> Result<Vec<u8>> {
+    let bytes = |table: &Table<E>| {
+        let mut bytes = Vec::new();
+        for row in table.iter() {
+            E::write(row, &mut bytes);
+        }
+        bytes
+    };
+    let (user_bytes, item_bytes) = (bytes(users), bytes(items));
+    let view = |table: &Table<E>, bytes| TensorView::new(E::STORED, vec![table.rows(), table.dim()], bytes);
+    let tensors = [(USER_TABLE, view(users, &user_bytes)?), (ITEM_TABLE, view(items, &item_bytes)?)];
+    let producer = HashMap::from([("producer".to_owned(), "hotrow".to_owned())]);
+    Ok(safetensors::serialize(tensors, Some(producer))?)
+}
+
+/// Writes a file under a temporary name in the folder, through to the disk.
+fn write(folder: &Folder, name: &str, bytes: &[u8]) -> Result<NamedTempFile> {
+    let attempt = || {
+        let mut file = temporary(&folder.0)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        Ok::<_, std::io::Error>(file)
+    };
+    attempt().with_context(|| {
+        let path = folder.0.join(name);
+        format!("{}: cannot write {} bytes", path.display(), bytes.len())
+    })
+}
+
+fn temporary(folder: &Path) -> std::io::Result<NamedTempFile> {
+    let mut builder = Builder::new();
+    builder.prefix(".hotrow-");
+    // Temporary files are private by default; a model is as readable as other files of its owner.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder)
+}

@@ -1,0 +1,89 @@
+//! The readers take any bytes: they give an error or something consistent, and never panic.
+
+use hotrow_cli::data::{Dataset, Format, read_interactions, read_titles};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+/// Pieces of which files of all formats are made, and pieces that do not belong there.
+const PIECES: [&[u8]; 26] = [
+    b"\n",
+    b"\n",
+    b"\n",
+    b"\r\n",
+    b"\r",
+    b"\t",
+    b"\t",
+    b" ",
+    b",",
+    b",",
+    b"::",
+    b"|",
+    b"\"",
+    b"\"\"",
+    b"1",
+    b"2",
+    b"-7.5e3",
+    b"nan",
+    b"a",
+    b"\xc3\xa9",
+    b"\xff",
+    b"\xef\xbb\xbf",
+    b"\0",
+    b"user_id:token\titem_id:token",
+    b"userId,movieId,rating,timestamp",
+    b"item_id:token\ttitle:token_seq\tyear:token",
+];
+
+const GAPS: [&[u8]; 5] = [b"\t", b" ", b",", b"::", b"|"];
+const TOKENS: [&[u8]; 5] = [b"1", b"2", b"3.5", b"7", b"a b"];
+
+const FORMATS: [Option<Format>; 6] =
+    [None, Some(Format::Inter), Some(Format::UData), Some(Format::RatingsDat), Some(Format::RatingsCsv), Some(Format::Pairs)];
+
+#[test]
+fn any_bytes_give_an_error_or_something_consistent() {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut pick = |below: usize| (rng.next_u64() % below as u64) as usize;
+    let (mut good, mut bad, mut titled) = (0, 0, 0);
+    for _ in 0..10_000 {
+        // Lines of a few fields, as in a file, and something stray at one place or another.
+        let (fields, gap) = (1 + pick(4), GAPS[pick(GAPS.len())]);
+        let mut bytes = Vec::new();
+        for _ in 0..pick(5) {
+            for field in 0..fields {
+                bytes.extend_from_slice(if field == 0 { b"" } else { gap });
+                bytes.extend_from_slice(TOKENS[pick(TOKENS.len())]);
+            }
+            bytes.push(b'\n');
+        }
+        for _ in 0..pick(3) {
+            let piece = PIECES[pick(PIECES.len())];
+            let at = pick(bytes.len() + 1);
+            bytes.splice(at..at, piece.iter().copied());
+        }
+        match read_interactions(&bytes, FORMATS[pick(FORMATS.len())]) {
+            Ok(read) => {
+                good += 1;
+                assert!(!read.is_empty());
+                assert_eq!(read.item.len(), read.len());
+                assert!(read.time.as_ref().is_none_or(|times| times.len() == read.len()));
+                assert!(read.user.iter().all(|&user| (user as usize) < read.users.len()));
+                assert!(read.item.iter().all(|&item| (item as usize) < read.items.len()));
+                assert!(read.users.iter().chain(read.items.iter()).all(|id| !id.trim().is_empty()));
+                let pairs = read.len();
+                let data = Dataset::split(read);
+                assert_eq!(data.train.total() + data.evaluated() + data.repeats, pairs);
+            }
+            Err(error) => {
+                bad += 1;
+                assert!(!error.to_string().is_empty());
+            }
+        }
+        if let Ok(titles) = read_titles(&bytes) {
+            titled += 1;
+            assert!(titles.iter().all(|(id, _)| !id.is_empty()));
+        }
+    }
+    // The pieces are chosen so that both outcomes are common; if one of them became rare, this test would test little.
+    assert!(good > 500 && bad > 2_500 && titled > 50, "{good} {bad} {titled}");
+}

@@ -1,0 +1,6 @@
+//! The program from the outside: what it prints, what it writes, and how it ends.
+
+mod answers;
+mod formats;
+mod program;
+mod train;
