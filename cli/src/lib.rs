@@ -3,6 +3,7 @@
 //! The command is a library with a small program around it, so that its readers can be tested and fuzzed on their own.
 
 pub mod args;
+pub mod bench;
 pub mod commands;
 pub mod data;
 pub mod model;

@@ -9,6 +9,8 @@ mod train_args;
 use anyhow::Result;
 use clap::Subcommand;
 
+use crate::bench;
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -18,6 +20,8 @@ pub enum Command {
     Recommend(recommend::RecommendArgs),
     /// Find the items nearest to an item of a trained model
     Similar(similar::SimilarArgs),
+    /// Time the engine's operations beside what this machine's memory can do
+    Bench(bench::BenchArgs),
 }
 
 /// Does it.
@@ -29,5 +33,6 @@ pub fn run(command: Command) -> Result<()> {
         Command::Train(args) => train::run(&args),
         Command::Recommend(args) => recommend::run(&args),
         Command::Similar(args) => similar::run(&args),
+        Command::Bench(args) => Ok(bench::run(&args)?),
     }
 }

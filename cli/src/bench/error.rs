@@ -1,0 +1,69 @@
+//! Why a run of the benchmark ended early.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::workload::WorkloadError;
+
+/// Why a run of the benchmark ended early.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BenchError {
+    /// The workload file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    ReadFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The workload file can be read, but means nothing.
+    #[error("{}: {source}", path.display())]
+    Workloads {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: WorkloadError,
+    },
+    /// The filter is no regular expression.
+    #[error("--filter {filter:?} is not a regular expression: {message}")]
+    Filter {
+        /// The filter as given.
+        filter: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// No workload has a name that the filter matches.
+    #[error("no workload matches --filter {filter:?}; `hotrow bench --list` shows their names")]
+    NothingMatches {
+        /// The filter as given.
+        filter: String,
+    },
+    /// The engine refused a call.
+    #[error("workload {workload:?}: {source}")]
+    Engine {
+        /// The workload.
+        workload: String,
+        /// What the engine says.
+        source: hotrow::Error,
+    },
+    /// The engine's result differs from the plain loop's.
+    #[error("workload {workload:?}: {what} is wrong in row {row}, column {column}: {found}, where the plain loop has {expected}")]
+    WrongResult {
+        /// The workload.
+        workload: String,
+        /// Which result.
+        what: &'static str,
+        /// The row of the result.
+        row: usize,
+        /// The column of the result.
+        column: usize,
+        /// The value found.
+        found: f32,
+        /// The plain loop's value.
+        expected: f32,
+    },
+    /// The report cannot be written.
+    #[error("cannot write the report: {0}")]
+    Write(#[from] io::Error),
+}

@@ -1,0 +1,242 @@
+//! Runs one workload: memory, ids, verification, then the timings in turn with the ceilings.
+
+use std::any::Any;
+use std::num::NonZeroUsize;
+
+use hotrow::{DType, Element, Level, Parallelism, Table, Widen, Workspace};
+
+use super::ceiling::{Ceilings, target_bytes};
+use super::dense::OneHotProduct;
+use super::error::BenchError;
+use super::ids::{IdPool, batches_of};
+use super::job::{Fault, Gather, Job, ScatterAdd};
+use super::machine::available_memory;
+use super::measure::{Policy, Timings, time};
+use super::record::Record;
+use super::workload::{Against, Lookups, Op, Workload};
+
+/// How often the workload and the ceilings take turns.
+const ROUNDS: usize = 3;
+
+/// Repetitions at least, in all rounds together.
+const MIN_REPETITIONS: usize = 9;
+
+/// Seeds the tables' values.
+const TABLE_SEED: u64 = 1;
+
+/// What became of a workload.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It was measured.
+    Measured(Box<Record>),
+    /// It was not, for this reason.
+    Skipped(String),
+}
+
+/// What holds for all workloads of a run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    /// A thread count that overrides the workloads' own.
+    pub(super) threads: Option<NonZeroUsize>,
+    /// A level that overrides the workloads' own.
+    pub(super) level: Option<Level>,
+    /// Seconds of repetitions a workload.
+    pub(super) seconds: f64,
+}
+
+/// Runs workloads one after the other, and keeps the last table for a next workload of the same shape.
+pub(super) struct Runner {
+    settings: Settings,
+    /// A `Table<E>` of some element.
+    table: Option<Box<dyn Any>>,
+}
+
+/// A workload with everything that a default stood for.
+struct Plan<'a> {
+    workload: &'a Workload,
+    ids: usize,
+    threads: usize,
+    level: Level,
+    seconds: f64,
+}
+
+impl Runner {
+    /// A runner that holds no table yet.
+    pub(super) fn new(settings: Settings) -> Runner {
+        Runner { settings, table: None }
+    }
+
+    /// Runs one workload.
+    ///
+    /// # Errors
+    ///
+    /// A result that differs from the plain loop's, or whatever the engine refuses. What this version or this machine
+    /// cannot do is no error, but skipped.
+    pub(super) fn run(&mut self, workload: &Workload) -> Result<Outcome, BenchError> {
+        let skipped = |reason: &str| Ok(Outcome::Skipped(reason.to_owned()));
+        if matches!(workload.op, Op::Bag | Op::TrainStep) {
+            return Ok(Outcome::Skipped(format!("{} is not in this version", workload.op.name())));
+        }
+        if workload.tables > 1 {
+            return skipped("several tables in one call are not in this version");
+        }
+        let Lookups::Ids(ids) = workload.lookups else {
+            return skipped("bags are not in this version");
+        };
+        let level = self.settings.level.or(workload.level).unwrap_or_else(Level::best);
+        if !Level::available().contains(&level) {
+            return Ok(Outcome::Skipped(format!("level {level} is not available here: the best is {}", Level::best())));
+        }
+        // A thread count above the cores is allowed, but no more threads than that run.
+        let most = Parallelism::Auto.degree();
+        let threads = self.settings.threads.or(workload.threads).map_or(most, |threads| threads.get().min(most));
+        let plan = Plan { workload, ids, threads, level, seconds: self.settings.seconds };
+        use DType::{BF16, F16, F32};
+        let outcome = match (workload.dtype, workload.out_dtype) {
+            (F32, F32) => self.run_typed::<f32, f32>(&plan),
+            (F16, F16) => self.run_typed::<hotrow::f16, hotrow::f16>(&plan),
+            (F16, F32) => self.run_typed::<hotrow::f16, f32>(&plan),
+            (BF16, BF16) => self.run_typed::<hotrow::bf16, hotrow::bf16>(&plan),
+            (BF16, F32) => self.run_typed::<hotrow::bf16, f32>(&plan),
+            (from, to) => {
+                return Ok(Outcome::Skipped(format!("{from} to {to} is not in this version")));
+            }
+        };
+        match outcome {
+            Err(BenchError::Engine { source: hotrow::Error::OutOfMemory { bytes }, .. }) => {
+                Ok(Outcome::Skipped(format!("{} of memory could not be had", gigabytes(bytes as u64))))
+            }
+            other => other,
+        }
+    }
+
+    fn run_typed<E: Widen<O>, O: Element>(&mut self, plan: &Plan<'_>) -> Result<Outcome, BenchError> {
+        let Workload { rows, dim, .. } = *plan.workload;
+        let kept = self.take_table::<E>(rows, dim);
+        let needed = memory_needed(plan, kept.is_some());
+        if let Some(available) = available_memory().filter(|&available| available < needed) {
+            let (needed, available) = (gigabytes(needed), gigabytes(available));
+            return Ok(Outcome::Skipped(format!("it needs {needed} of memory, and {available} are free")));
+        }
+        let pool = IdPool::draw(plan.workload, plan.ids);
+        let pool = match pool {
+            Ok(pool) => pool,
+            Err(too_few) => return Ok(Outcome::Skipped(too_few.to_string())),
+        };
+        let measured = match kept.map_or_else(|| Table::uniform(rows, dim, TABLE_SEED), Ok) {
+            Ok(table) if plan.workload.op == Op::ScatterAdd => self.scatter_add::<E, O>(plan, table, &pool),
+            Ok(table) => self.gather::<E, O>(plan, table, &pool),
+            Err(error) => Err(Fault::Engine(error)),
+        };
+        measured.map(|record| Outcome::Measured(Box::new(record))).map_err(|fault| fault.in_workload(&plan.workload.name))
+    }
+
+    fn gather<E: Widen<O>, O: Element>(&mut self, plan: &Plan<'_>, table: Table<E>, pool: &IdPool) -> Result<Record, Fault> {
+        let mut job = Gather::<E, O>::new(table, pool, plan.ids, plan.workspace()?)?;
+        let mut record = plan.measure(&mut job, pool)?;
+        if plan.workload.against == Some(Against::OneHotMatmul) {
+            let against = one_hot_product(plan, &mut job, pool)?;
+            record.compare_with(against);
+        }
+        self.table = Some(Box::new(job.into_table()));
+        Ok(record)
+    }
+
+    fn scatter_add<E: Widen<O>, O: Element>(&mut self, plan: &Plan<'_>, table: Table<E>, pool: &IdPool) -> Result<Record, Fault> {
+        let mut job = ScatterAdd::<E, O>::new(table, pool, plan.ids, plan.workspace()?)?;
+        let record = plan.measure(&mut job, pool)?;
+        self.table = Some(Box::new(job.into_table()));
+        Ok(record)
+    }
+
+    /// The last workload's table, if it has this shape; if not, its memory is free from now on.
+    fn take_table<E: Element>(&mut self, rows: usize, dim: usize) -> Option<Table<E>> {
+        let table = *self.table.take()?.downcast::<Table<E>>().ok()?;
+        (table.shape() == [rows, dim]).then_some(table)
+    }
+}
+
+impl Plan<'_> {
+    fn workspace(&self) -> hotrow::Result<Workspace> {
+        Workspace::new().with_parallelism(Parallelism::threads(self.threads)).with_level(self.level)
+    }
+
+    /// Verifies, then times the job in turn with the two ceilings.
+    fn measure<E: Element>(&self, job: &mut impl Job<E>, pool: &IdPool) -> Result<Record, Fault> {
+        job.verify()?;
+        let Workload { dim, out_dtype, .. } = *self.workload;
+        let out_bytes = self.ids * dim * out_dtype.size();
+        let mut ceilings = Ceilings::new(job.table(), out_bytes, self.workspace()?)?;
+        let mut timings = Timings::default();
+        let policy = self.policy(self.seconds);
+        let for_ceilings = self.policy(self.seconds / 2.0);
+        for _ in 0..ROUNDS {
+            ceilings.measure_copy(job.table(), for_ceilings)?;
+            timings.repeat(policy, |calls| time(calls, || job.call()))?;
+            ceilings.measure_read(job.table(), pool, self.ids, for_ceilings)?;
+        }
+        let mut record = Record::new(self.workload, self.ids, self.threads, self.level, &timings);
+        record.set_memory(job.table().memory());
+        record.set_limits(ceilings.copy_gb_per_s(), ceilings.read_gb_per_s());
+        Ok(record)
+    }
+
+    /// One round's share of the repetitions.
+    fn policy(&self, seconds: f64) -> Policy {
+        Policy { seconds: seconds / ROUNDS as f64, repetitions: MIN_REPETITIONS.div_ceil(ROUNDS) }
+    }
+}
+
+/// Verifies and times the dense product that gives the same rows. Its result is compared with the lookup's; a product with
+/// zeros cannot keep the sign of a zero, so zeros of both signs count as equal.
+fn one_hot_product<E: Widen<O>, O: Element>(plan: &Plan<'_>, job: &mut Gather<'_, E, O>, pool: &IdPool) -> Result<Timings, Fault> {
+    let Workload { rows, dim, .. } = *plan.workload;
+    let table: Vec<f32> = job.table().to_vec().into_iter().map(E::to_f32).collect();
+    let mut dense = OneHotProduct::new(plan.ids, rows, dim, plan.threads)?;
+    let mut calls = 0;
+    job.verify()?;
+    dense.select(&pool.rows(pool.batches() - 1));
+    dense.multiply(&table);
+    let pairs = dense.product().iter().zip(job.out()).enumerate();
+    for (i, (&found, expected)) in pairs {
+        let expected = expected.to_f32();
+        if found != expected {
+            return Err(Fault::Wrong { what: "the dense product", place: [i / dim, i % dim], found, expected });
+        }
+    }
+    let mut timings = Timings::default();
+    let policy = Policy { seconds: plan.seconds, repetitions: MIN_REPETITIONS };
+    timings.repeat(policy, |repeat| {
+        let mut elapsed = std::time::Duration::ZERO;
+        for _ in 0..repeat {
+            calls += 1;
+            dense.select(&pool.rows(calls));
+            elapsed += time(1, || {
+                dense.multiply(&table);
+                Ok::<(), Fault>(())
+            })?;
+        }
+        Ok::<_, Fault>(elapsed)
+    })?;
+    Ok(timings)
+}
+
+/// The bytes that a workload takes at its peak, which is while it is verified.
+fn memory_needed(plan: &Plan<'_>, has_table: bool) -> u64 {
+    let Workload { rows, dim, dtype, out_dtype, .. } = *plan.workload;
+    let table = (rows * dim * dtype.size()) as u64;
+    let out = (plan.ids * dim * out_dtype.size()) as u64;
+    let tables = u64::from(!has_table) + u64::from(plan.workload.op == Op::ScatterAdd);
+    let dense = match plan.workload.against {
+        Some(Against::OneHotMatmul) => (plan.ids * rows * 4) as u64 + 2 * table,
+        None => 0,
+    };
+    // The output, the plain loop's output, the target of copies; a row number of 4 bytes and an id of 8 for each id.
+    let outputs = out.saturating_mul(2).saturating_add(target_bytes(table as usize, out as usize) as u64);
+    let ids = 12 * (batches_of(plan.ids) * plan.ids) as u64 + 4 * rows as u64;
+    table.saturating_mul(tables).saturating_add(dense).saturating_add(outputs).saturating_add(ids)
+}
+
+fn gigabytes(bytes: u64) -> String {
+    format!("{:.1} GB", bytes as f64 / 1e9)
+}

@@ -1,0 +1,153 @@
+//! What one workload is: the fields of a workload file, after they have been checked.
+//!
+//! [`read_workloads`] is the only way from bytes to a [`Workload`], and it checks every field, so that the code behind it
+//! meets no zero, no overflow and no combination that means nothing.
+
+mod error;
+mod fields;
+mod read;
+
+use std::num::NonZeroUsize;
+
+use hotrow::{DType, Level};
+
+pub use error::{Problem, WorkloadError};
+pub use read::read_workloads;
+
+/// The standard workloads, as `hotrow bench` runs them when no file is given.
+pub const STANDARD: &[u8] = include_bytes!("../standard.json");
+
+/// One thing to measure.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Workload {
+    /// The unique name.
+    pub name: String,
+    /// What is timed.
+    pub op: Op,
+    /// How many equal tables one call serves.
+    pub tables: usize,
+    /// Rows of each table.
+    pub rows: usize,
+    /// Values in a row.
+    pub dim: usize,
+    /// The element of the tables.
+    pub dtype: DType,
+    /// The element of the other side: the output of a gather or a bag, the gradient of a scatter-add.
+    pub out_dtype: DType,
+    /// How many ids a call carries, and how they are grouped.
+    pub lookups: Lookups,
+    /// How the rows of a bag become one row.
+    pub pooling: Pooling,
+    /// Whether every id carries a weight.
+    pub weighted: bool,
+    /// Which optimizer a train step applies.
+    pub optimizer: Option<String>,
+    /// The integer type of the ids.
+    pub id_dtype: IdDtype,
+    /// How the ids are drawn.
+    pub dist: Dist,
+    /// The thread count; all cores where there is none.
+    pub threads: Option<NonZeroUsize>,
+    /// The SIMD level; the best one where there is none.
+    pub level: Option<Level>,
+    /// What else to run for comparison.
+    pub against: Option<Against>,
+}
+
+/// The operation that a workload times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Op {
+    /// Rows by id, un-pooled.
+    Gather,
+    /// Rows by id, pooled bag by bag.
+    Bag,
+    /// One gradient row per id, added into the table.
+    ScatterAdd,
+    /// A forward pass, then its backward pass fused with the optimizer.
+    TrainStep,
+}
+
+impl Op {
+    /// The name that workload files and results use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Op::Gather => "gather",
+            Op::Bag => "bag",
+            Op::ScatterAdd => "scatter_add",
+            Op::TrainStep => "train_step",
+        }
+    }
+}
+
+/// The ids of one call on one table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lookups {
+    /// A flat list of so many ids.
+    Ids(usize),
+    /// Bags of ids.
+    Bags {
+        /// Bags a table.
+        bags: usize,
+        /// Ids a bag.
+        bag_len: BagLen,
+    },
+}
+
+/// Ids a bag: the same for every table, or one number a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BagLen {
+    /// The same for every table.
+    Same(usize),
+    /// As many numbers as there are tables.
+    PerTable(Vec<usize>),
+}
+
+/// How the rows of a bag become one row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pooling {
+    /// Their sum.
+    Sum,
+    /// Their mean.
+    Mean,
+    /// They stay apart.
+    None,
+}
+
+/// The integer type in which ids are passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdDtype {
+    /// 64 bits, signed.
+    I64,
+    /// 32 bits, signed.
+    I32,
+}
+
+impl IdDtype {
+    /// The name that workload files use.
+    pub fn name(self) -> &'static str {
+        match self {
+            IdDtype::I64 => "i64",
+            IdDtype::I32 => "i32",
+        }
+    }
+}
+
+/// How ids are drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Dist {
+    /// Every row is as likely as any other.
+    Uniform,
+    /// The k-th most popular row is drawn in proportion to `1 / k^s`; which row that is, a random permutation says.
+    Zipf(f64),
+    /// One row has this share of the lookups, the other rows share the rest equally.
+    Hot(f64),
+    /// The reuse histogram of published training traces.
+    Production,
+}
+
+/// An alternative to run on the same ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Against {
+    /// The dense product of a one-hot matrix with the table.
+    OneHotMatmul,
+}
