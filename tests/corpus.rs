@@ -1,0 +1,178 @@
+//! The fuzzers' corpus, replayed. `fuzz/README.md` says what the checks are.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+
+use hotrow::{Cast, Element, IdPolicy, Ids, OutOfRange, Result, TableView, TableViewMut, Widen, reference};
+
+#[path = "../fuzz/bodies/cases.rs"]
+mod cases;
+#[path = "../fuzz/bodies/gather.rs"]
+mod gather;
+#[path = "../fuzz/bodies/ids.rs"]
+mod ids;
+#[path = "../fuzz/bodies/input.rs"]
+mod input;
+#[path = "../fuzz/bodies/scatter.rs"]
+mod scatter;
+
+/// Every file of a target's corpus, at least one.
+fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let entries = folder.read_dir().unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(!paths.is_empty(), "{} is empty", folder.display());
+    paths.into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
+}
+
+/// Runs a check on every file; names the file that fails.
+fn replay(target: &str, check: impl Fn(&[u8])) {
+    for (path, bytes) in corpus(target) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| check(&bytes))) {
+            eprintln!("that was {}", path.display());
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+/// How many files of a corpus a check fails on: the proof that both can see a mistake.
+fn failures(target: &str, check: impl Fn(&[u8])) -> usize {
+    let fails = |bytes: &[u8]| catch_unwind(AssertUnwindSafe(|| check(bytes))).is_err();
+    corpus(target).iter().filter(|(_, bytes)| fails(bytes)).count()
+}
+
+#[test]
+fn ids_are_taken_for_the_rows_that_the_reference_says() {
+    replay("ids", ids::check);
+}
+
+#[test]
+fn gathers_equal_the_plain_loop() {
+    replay("gather", gather::check);
+}
+
+#[test]
+fn sequences_of_scatter_adds_equal_the_plain_loop() {
+    replay("scatter", scatter::check);
+}
+
+/// Each of these is a mistake that an implementation could make. The corpus shows them all.
+#[test]
+fn the_check_of_ids_sees_mistakes() {
+    fn with(ids: Ids<'_>, change: impl Fn(&mut IdPolicy)) -> Ids<'_> {
+        let mut policy = ids.policy();
+        change(&mut policy);
+        ids.with_policy(policy)
+    }
+    let mistakes: [(&str, ids::Oracle); 5] = [
+        ("ids that wrap are refused", |ids, rows| {
+            let checked = |policy: &mut IdPolicy| {
+                if policy.cast == Cast::KerasCall {
+                    policy.cast = Cast::Checked;
+                }
+            };
+            reference::resolve(with(ids, checked), rows)
+        }),
+        ("int64 wraps like the others", |ids, rows| {
+            let wrapping = |policy: &mut IdPolicy| {
+                if policy.cast == Cast::KeepInt64 {
+                    policy.cast = Cast::KerasCall;
+                }
+            };
+            reference::resolve(with(ids, wrapping), rows)
+        }),
+        ("a negative id is never from the end", |ids, rows| {
+            reference::resolve(with(ids, |policy| policy.negative = Default::default()), rows)
+        }),
+        ("clamped where it should be filled", |ids, rows| {
+            let clamped = |policy: &mut IdPolicy| {
+                if matches!(policy.out_of_range, OutOfRange::Fill(_)) {
+                    policy.out_of_range = OutOfRange::Clamp;
+                }
+            };
+            reference::resolve(with(ids, clamped), rows)
+        }),
+        ("the table ends one row early", |ids, rows| reference::resolve(ids, rows.saturating_sub(1))),
+    ];
+    for (mistake, oracle) in mistakes {
+        assert_ne!(failures("ids", |bytes| ids::check_against(bytes, oracle)), 0, "{mistake}");
+    }
+}
+
+#[test]
+fn the_check_of_gathers_sees_mistakes() {
+    /// Fills with zero, whatever the policy says.
+    struct FillsWithZero;
+    impl gather::Oracle for FillsWithZero {
+        fn gather<E: Widen<O>, O: Element>(table: TableView<'_, E>, ids: Ids<'_>) -> Result<Vec<O>> {
+            let mut policy = ids.policy();
+            if let OutOfRange::Fill(fill) = &mut policy.out_of_range {
+                *fill = 0.0;
+            }
+            reference::gather(table, ids.with_policy(policy))
+        }
+    }
+    /// Loses the sign of zero.
+    struct AddsToZero;
+    impl gather::Oracle for AddsToZero {
+        fn gather<E: Widen<O>, O: Element>(table: TableView<'_, E>, ids: Ids<'_>) -> Result<Vec<O>> {
+            let rows: Vec<O> = reference::gather(table, ids)?;
+            Ok(rows.into_iter().map(|x| if x.to_f32() == 0.0 { O::default() } else { x }).collect())
+        }
+    }
+    assert_ne!(failures("gather", gather::check_against::<FillsWithZero>), 0);
+    assert_ne!(failures("gather", gather::check_against::<AddsToZero>), 0);
+}
+
+#[test]
+fn the_check_of_scatter_adds_sees_mistakes() {
+    /// Rounds a row after each update, not once: differs for 16-bit tables and ids that repeat.
+    struct RoundsEachTime;
+    impl scatter::Oracle for RoundsEachTime {
+        fn scatter_add<E: Element, S: Element>(
+            mut table: TableViewMut<'_, E>,
+            ids: Ids<'_>,
+            source: &[S],
+            alpha: f32,
+        ) -> Result<()> {
+            let rows = reference::resolve(ids, table.rows());
+            let dim = table.dim();
+            if rows.is_err() || source.len() != ids.len() * dim {
+                return reference::scatter_add(table, ids, source, alpha);
+            }
+            for (k, row) in rows?.into_iter().enumerate() {
+                let Some(row) = row.and_then(|row| table.row_mut(row)) else { continue };
+                for (cell, x) in row.iter_mut().zip(&source[k * dim..]) {
+                    *cell = E::from_f32(cell.to_f32() + alpha * x.to_f32());
+                }
+            }
+            Ok(())
+        }
+    }
+    /// Multiplies and adds with one rounding, as a fused instruction does.
+    struct Fuses;
+    impl scatter::Oracle for Fuses {
+        fn scatter_add<E: Element, S: Element>(
+            mut table: TableViewMut<'_, E>,
+            ids: Ids<'_>,
+            source: &[S],
+            alpha: f32,
+        ) -> Result<()> {
+            let rows = reference::resolve(ids, table.rows());
+            let dim = table.dim();
+            if E::DTYPE != hotrow::DType::F32 || rows.is_err() || source.len() != ids.len() * dim {
+                return reference::scatter_add(table, ids, source, alpha);
+            }
+            for (k, row) in rows?.into_iter().enumerate() {
+                let Some(row) = row.and_then(|row| table.row_mut(row)) else { continue };
+                for (cell, x) in row.iter_mut().zip(&source[k * dim..]) {
+                    *cell = E::from_f32(alpha.mul_add(x.to_f32(), cell.to_f32()));
+                }
+            }
+            Ok(())
+        }
+    }
+    assert_ne!(failures("scatter", scatter::check_against::<RoundsEachTime>), 0);
+    assert_ne!(failures("scatter", scatter::check_against::<Fuses>), 0);
+}
