@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::error::ReadError;
+use super::error::{ReadError, quote};
 use super::fields::split;
 use super::layout::{Format, Layout};
 use super::lines::{Line, lines};
@@ -109,12 +109,12 @@ impl<'a> Record<'a> {
                 item = field;
             } else if Some(at) == layout.rating {
                 if !field.parse::<f64>().is_ok_and(f64::is_finite) {
-                    problem = Some(format!("the rating `{field}` is not a number"));
+                    problem = Some(format!("the rating `{}` is not a number", quote(&field)));
                 }
             } else if Some(at) == layout.time {
                 time = Stamp::parse(&field);
                 if time.is_none() {
-                    problem = Some(format!("the timestamp `{field}` is not a number"));
+                    problem = Some(format!("the timestamp `{}` is not a number", quote(&field)));
                 }
             }
             at += 1;

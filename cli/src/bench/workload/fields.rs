@@ -111,9 +111,19 @@ pub(super) fn quote(value: &Value) -> String {
     }
 }
 
-fn shorten(text: &str) -> String {
-    match text.char_indices().nth(QUOTED_CHARS) {
-        None => text.to_owned(),
-        Some((end, _)) => format!("{}...", &text[..end]),
+/// A piece of the file as an error shows it: short, and safe to print on a terminal.
+pub(super) fn shorten(text: &str) -> String {
+    let mut shown = String::new();
+    for (count, character) in text.chars().enumerate() {
+        if count == QUOTED_CHARS {
+            shown.push_str("...");
+            break;
+        }
+        if character.is_control() {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
     }
+    shown
 }

@@ -7,7 +7,7 @@ use hotrow::{DType, Level};
 use serde_json::Value;
 
 use super::error::{Problem, WorkloadError};
-use super::fields::{Fields, quote};
+use super::fields::{Fields, quote, shorten};
 use super::{Against, BagLen, Dist, IdDtype, Lookups, Op, Pooling, Workload};
 
 const LIST_FIELDS: &[&str] = &["schema", "workloads"];
@@ -79,7 +79,7 @@ fn entries(value: &Value) -> Result<&[Value], WorkloadError> {
         return Err(WorkloadError::Json { message: format!("it must be an object, not {}", quote(value)) });
     };
     if let Some(field) = list.keys().find(|key| !LIST_FIELDS.contains(&key.as_str())) {
-        return Err(refuse(field, Problem::Unknown { known: LIST_FIELDS }));
+        return Err(refuse(&shorten(field), Problem::Unknown { known: LIST_FIELDS }));
     }
     match list.get("schema") {
         None => return Err(refuse("schema", Problem::Missing)),
