@@ -1,15 +1,14 @@
 //! What the memory can do, measured beside each workload: the two limits that its speed is compared with.
 //!
 //! Both run on the workload's own table, with its threads and its SIMD level, and both are measured three times in turn with
-//! the workload. The best of the three medians is the limit: a limit that something else on the machine disturbed would
-//! flatter the engine.
+//! the workload. The median of all is the limit, as it is the workload's time: what disturbs one disturbs the other.
 
 use std::hint::black_box;
 
 use hotrow::{Buffer, Element, Result, Table, Workspace, ceiling};
 
 use super::ids::IdPool;
-use super::measure::{Policy, Timings, median, time};
+use super::measure::{Policy, Timings, time};
 
 /// What one copy moves at least to its destination: less would stay in a cache.
 const MIN_COPY_BYTES: usize = 32 << 20;
@@ -33,11 +32,11 @@ pub(super) struct Ceilings<E: Element> {
     read: Speed,
 }
 
-/// Bytes a call, its timings, and the best round so far.
+/// Timings, and the speed that they make.
 #[derive(Debug, Default)]
 struct Speed {
     timings: Timings,
-    best_gb_per_s: f64,
+    gb_per_s: f64,
 }
 
 /// How many bytes the ceilings write to, for a table of `table_bytes` and outputs of `out_bytes`.
@@ -94,21 +93,19 @@ impl<E: Element> Ceilings<E> {
 
     /// The speed of copying, in GB/s read and written.
     pub(super) fn copy_gb_per_s(&self) -> f64 {
-        self.copy.best_gb_per_s
+        self.copy.gb_per_s
     }
 
     /// The speed of reading random rows, in GB/s.
     pub(super) fn read_gb_per_s(&self) -> f64 {
-        self.read.best_gb_per_s
+        self.read.gb_per_s
     }
 }
 
 impl Speed {
     fn round(&mut self, bytes: usize, policy: Policy, mut call: impl FnMut() -> Result<()>) -> Result<()> {
-        let before = self.timings.seconds.len();
         self.timings.repeat(policy, |calls| time(calls, &mut call))?;
-        let gb_per_s = bytes as f64 / median(&self.timings.seconds[before..]) / 1e9;
-        self.best_gb_per_s = self.best_gb_per_s.max(gb_per_s);
+        self.gb_per_s = bytes as f64 / self.timings.median() / 1e9;
         Ok(())
     }
 }

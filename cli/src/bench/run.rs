@@ -8,7 +8,7 @@ use hotrow::{DType, Element, Level, Parallelism, Table, Widen, Workspace};
 use super::ceiling::{Ceilings, target_bytes};
 use super::dense::OneHotProduct;
 use super::error::BenchError;
-use super::ids::{IdPool, batches_of};
+use super::ids::{BATCHES, IdPool};
 use super::job::{Fault, Gather, Job, ScatterAdd};
 use super::machine::available_memory;
 use super::measure::{Policy, Timings, time};
@@ -233,7 +233,7 @@ fn memory_needed(plan: &Plan<'_>, has_table: bool) -> u64 {
     };
     // The output, the plain loop's output, the target of copies; a row number of 4 bytes and an id of 8 for each id.
     let outputs = out.saturating_mul(2).saturating_add(target_bytes(table as usize, out as usize) as u64);
-    let ids = 12 * (batches_of(plan.ids) * plan.ids) as u64 + 4 * rows as u64;
+    let ids = 12 * (BATCHES * plan.ids) as u64 + 4 * rows as u64;
     table.saturating_mul(tables).saturating_add(dense).saturating_add(outputs).saturating_add(ids)
 }
 
