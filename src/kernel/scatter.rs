@@ -114,16 +114,25 @@ impl<'a, E: Element, S: Element> AddTile<'a, E, S> {
         }
     }
 
-    /// Adds all of `updates` to one row, which is kept in registers meanwhile: four vectors of columns at a time, then one.
+    /// Adds all of `updates` to one row, which is kept in registers meanwhile: eight vectors of columns at a time, then four, two, one. A
+    /// hot row has more updates than a cache holds, so each pass over them should take as many columns as there are registers.
     #[inline(always)]
     fn add_run<T: Simd>(&mut self, simd: T, row: u32, updates: Range<usize>, alpha: T::V, ahead: usize) {
         let columns = self.tile.columns();
         let mut from = columns.start;
-        while columns.end - from >= 4 * T::LANES {
+        while columns.end - from >= 8 * T::LANES {
+            self.add_run_to::<T, 8>(simd, row, updates.clone(), alpha, from, ahead);
+            from += 8 * T::LANES;
+        }
+        if columns.end - from >= 4 * T::LANES {
             self.add_run_to::<T, 4>(simd, row, updates.clone(), alpha, from, ahead);
             from += 4 * T::LANES;
         }
-        while columns.end - from >= T::LANES {
+        if columns.end - from >= 2 * T::LANES {
+            self.add_run_to::<T, 2>(simd, row, updates.clone(), alpha, from, ahead);
+            from += 2 * T::LANES;
+        }
+        if columns.end - from >= T::LANES {
             self.add_run_to::<T, 1>(simd, row, updates.clone(), alpha, from, ahead);
             from += T::LANES;
         }
