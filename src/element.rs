@@ -53,7 +53,7 @@ impl FromStr for DType {
     }
 }
 
-/// A type that a table can hold: [`f32`], [`f16`] or [`bf16`]. Sealed.
+/// A type that a table can hold: [`f32`], [`struct@f16`] or [`bf16`]. Sealed.
 ///
 /// Arithmetic happens in f32: widening is exact, and storing rounds to nearest, ties to even; a NaN stays a NaN.
 ///
