@@ -49,6 +49,9 @@ fn small_gathers(c: &mut Criterion) {
         let batches = batches(n);
         let mut out = Buffer::<f32>::zeros(n * DIM).expect("memory");
         let mut workspace = Workspace::new();
+        workspace.gather_into(&table, &batches[0], &mut out).expect("ids in range");
+        let want: Vec<f32> = reference::gather(table.view(), Ids::from(&batches[0])).expect("ids in range");
+        assert!(want == out[..], "{n} ids: the result is wrong");
         let mut turn = 0;
         group.throughput(Throughput::Elements(n as u64));
         group.bench_function(BenchmarkId::from_parameter(n), |b| {
