@@ -72,8 +72,7 @@ impl<E: Element> Rows<E> {
     }
 
     /// The same values with every dimension but the first made one, as Keras's `Flatten` does behind an `Embedding`: `[batch,
-    /// sequence, dim]` becomes `[batch, sequence * dim]`, so a sequence of one is dropped. A single row becomes `[1, dim]`'s
-    /// counterpart: shapes of one dimension stay.
+    /// sequence, dim]` becomes `[batch, sequence * dim]`, so a sequence of one is dropped. A single row, `[dim]`, stays as it is.
     #[must_use]
     pub fn flatten(mut self) -> Rows<E> {
         if self.shape.len() > 1 {

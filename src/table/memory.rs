@@ -56,12 +56,8 @@ impl<E: Element> Buffer<E> {
     /// # Errors
     /// [`Error::SizeOverflow`], [`Error::OutOfMemory`].
     pub fn zeros(len: usize) -> Result<Buffer<E>> {
-        Buffer::filled(len, E::default())
-    }
-
-    fn filled(len: usize, value: E) -> Result<Buffer<E>> {
         let workers = Parallelism::Auto.workers_for(len.saturating_mul(size_of::<E>()));
-        Buffer::written(len, workers, FILL_BYTES / size_of::<E>(), &|_, piece| piece.push_fill(value, piece.remaining()))
+        Buffer::written(len, workers, FILL_BYTES / size_of::<E>(), &|_, piece| piece.push_fill(E::default(), piece.remaining()))
     }
 
     /// `len` values that `write(first index, piece)` writes, in pieces of `chunk`.

@@ -1,8 +1,29 @@
 //! The best of many scores, and how they are shown.
 
+use std::path::PathBuf;
+
+use clap::Args;
 use serde::Serialize;
 
+use super::train_args::whole;
 use crate::model::Description;
+
+// No documentation of the type here: clap would print it in place of the command's own.
+#[derive(Debug, Args)]
+#[allow(missing_docs)]
+pub struct AnswerArgs {
+    /// How many items to show, at least 1
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = whole(1, u32::MAX as usize))]
+    pub top: usize,
+
+    /// Folder of the model
+    #[arg(long, value_name = "DIR", default_value = "hotrow-model")]
+    pub model: PathBuf,
+
+    /// Print the result as one line of JSON
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// An item in its place.
 #[derive(Debug, PartialEq, Serialize)]

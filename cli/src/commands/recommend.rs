@@ -1,13 +1,10 @@
 //! `hotrow recommend`.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-use super::ranking::{Ranked, best, table};
-use super::train_args::whole;
+use super::ranking::{AnswerArgs, Ranked, best, table};
 use crate::model::Model;
 use crate::output::{say, say_json};
 use crate::train::dot;
@@ -22,17 +19,9 @@ pub struct RecommendArgs {
     #[arg(long, value_name = "ID", allow_hyphen_values = true)]
     pub user: String,
 
-    /// How many items to show, at least 1
-    #[arg(long, default_value_t = 10, value_name = "N", value_parser = whole(1, u32::MAX as usize))]
-    pub top: usize,
-
-    /// Folder of the model
-    #[arg(long, value_name = "DIR", default_value = "hotrow-model")]
-    pub model: PathBuf,
-
-    /// Print the result as one line of JSON
-    #[arg(long)]
-    pub json: bool,
+    /// Which model answers, and how.
+    #[command(flatten)]
+    pub answer: AnswerArgs,
 }
 
 const EXAMPLES: &str = "\
@@ -48,13 +37,13 @@ struct Answer<'a> {
 
 /// Runs the command.
 pub(super) fn run(args: &RecommendArgs) -> Result<()> {
-    let model = Model::load(&args.model)?;
+    let model = Model::load(&args.answer.model)?;
     let description = &model.description;
     let row = description.find_user(&args.user)?;
     let user = model.users.row(row).unwrap_or_default();
     let scores = model.items.iter().map(|item| dot(user, item));
-    let recommendations = best(description, scores, &description.seen[row], args.top);
-    if args.json {
+    let recommendations = best(description, scores, &description.seen[row], args.answer.top);
+    if args.answer.json {
         return say_json(&Answer { user: &args.user, recommendations });
     }
     let note = description.notes.get(row).map_or(String::new(), |note| format!(" ({note})"));

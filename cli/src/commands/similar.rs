@@ -1,13 +1,10 @@
 //! `hotrow similar`.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-use super::ranking::{Ranked, best, table};
-use super::train_args::whole;
+use super::ranking::{AnswerArgs, Ranked, best, table};
 use crate::model::Model;
 use crate::output::{complain, say, say_json};
 use crate::train::dot;
@@ -22,17 +19,9 @@ pub struct SimilarArgs {
     #[arg(value_name = "ITEM")]
     pub item: String,
 
-    /// How many items to show, at least 1
-    #[arg(long, default_value_t = 10, value_name = "N", value_parser = whole(1, u32::MAX as usize))]
-    pub top: usize,
-
-    /// Folder of the model
-    #[arg(long, value_name = "DIR", default_value = "hotrow-model")]
-    pub model: PathBuf,
-
-    /// Print the result as one line of JSON
-    #[arg(long)]
-    pub json: bool,
+    /// Which model answers, and how.
+    #[command(flatten)]
+    pub answer: AnswerArgs,
 }
 
 const EXAMPLES: &str = "\
@@ -50,7 +39,7 @@ struct Answer<'a> {
 
 /// Runs the command.
 pub(super) fn run(args: &SimilarArgs) -> Result<()> {
-    let model = Model::load(&args.model)?;
+    let model = Model::load(&args.answer.model)?;
     let description = &model.description;
     let found = description.find_item(&args.item)?;
     if !found.others.is_empty() {
@@ -69,10 +58,10 @@ pub(super) fn run(args: &SimilarArgs) -> Result<()> {
         // An embedding of zeros has no direction and is near to nothing.
         if lengths > 0.0 { dot(wanted, item) / lengths } else { 0.0 }
     });
-    let similar = best(description, scores, &[found.item as u32], args.top);
+    let similar = best(description, scores, &[found.item as u32], args.answer.top);
     let id = &description.items[found.item];
     let title = description.title(found.item);
-    if args.json {
+    if args.answer.json {
         return say_json(&Answer { item: id, title, similar });
     }
     if similar.is_empty() {
