@@ -134,3 +134,74 @@ impl Tier {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::{Kernel, Simd};
+
+    const ODD: [f32; 16] = [
+        0.0,
+        -0.0,
+        1.0,
+        -1.5,
+        f32::NAN,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        1e-42,
+        f32::MAX,
+        3.7,
+        2.0,
+        -7.25,
+        1e20,
+        -1e-20,
+        f32::MIN_POSITIVE,
+        4.0,
+    ];
+
+    struct Each {
+        a: [f32; 16],
+        b: [f32; 16],
+    }
+
+    impl Kernel for Each {
+        type Output = [[f32; 16]; 7];
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> [[f32; 16]; 7] {
+            let mut out = [[0.0; 16]; 7];
+            for from in (0..16).step_by(S::LANES) {
+                let (a, b) = (simd.load_f32(&self.a[from..]), simd.load_f32(&self.b[from..]));
+                simd.store_f32(simd.add(a, b), &mut out[0][from..]);
+                simd.store_f32(simd.sub(a, b), &mut out[1][from..]);
+                simd.store_f32(simd.mul(a, b), &mut out[2][from..]);
+                simd.store_f32(simd.div(a, b), &mut out[3][from..]);
+                simd.store_f32(simd.sqrt(a), &mut out[4][from..]);
+                simd.store_f32(simd.abs(a), &mut out[5][from..]);
+                simd.store_f32(simd.select_gt(a, b, a, b), &mut out[6][from..]);
+            }
+            out
+        }
+    }
+
+    #[test]
+    fn every_tier_computes_as_scalars_do() {
+        for &level in Level::available() {
+            let tier = Tier::at(level).unwrap();
+            for turn in 0..16 {
+                let (a, mut b) = (ODD, ODD);
+                b.rotate_left(turn);
+                let out = tier.run(Each { a, b });
+                for lane in 0..16 {
+                    let (x, y) = (a[lane], b[lane]);
+                    let want = [x + y, x - y, x * y, x / y, x.sqrt(), x.abs(), if x > y { x } else { y }];
+                    for (op, want) in want.into_iter().enumerate() {
+                        let got = out[op][lane];
+                        let same = got.to_bits() == want.to_bits() || (got.is_nan() && want.is_nan());
+                        assert!(same, "{level}: operation {op} of {x:?} and {y:?} is {got:?} instead of {want:?}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -37,7 +37,15 @@ pub trait Simd: Copy + Send + Sync + 'static {
 
     fn splat(self, x: f32) -> Self::V;
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The correctly rounded root.
+    fn sqrt(self, v: Self::V) -> Self::V;
+    /// Clears the sign bit.
+    fn abs(self, v: Self::V) -> Self::V;
+    /// Lane by lane: `a > b ? x : y`, with the bits of the one chosen. No NaN is greater or less than anything.
+    fn select_gt(self, a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V;
 
     fn load_f32(self, from: &[f32]) -> Self::V;
     fn load_f16(self, from: &[f16]) -> Self::V;

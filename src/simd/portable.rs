@@ -29,6 +29,31 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn sub(self, a: f32x8, b: f32x8) -> f32x8 {
+        a - b
+    }
+
+    #[inline(always)]
+    fn div(self, a: f32x8, b: f32x8) -> f32x8 {
+        a / b
+    }
+
+    #[inline(always)]
+    fn sqrt(self, v: f32x8) -> f32x8 {
+        v.sqrt()
+    }
+
+    #[inline(always)]
+    fn abs(self, v: f32x8) -> f32x8 {
+        v.abs()
+    }
+
+    #[inline(always)]
+    fn select_gt(self, a: f32x8, b: f32x8, x: f32x8, y: f32x8) -> f32x8 {
+        a.simd_gt(b).select(x, y)
+    }
+
+    #[inline(always)]
     fn load_f32(self, from: &[f32]) -> f32x8 {
         let mut lanes = [0.0; 8];
         lanes.copy_from_slice(&from[..8]);
