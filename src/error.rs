@@ -60,6 +60,74 @@ pub enum Error {
         /// How many were given.
         ids: usize,
     },
+    /// Bags from a 2-D array of ids: it has not two dimensions.
+    #[error("bags are the rows of a 2-D array of ids, but these have shape {shape:?}")]
+    BagShape {
+        /// The shape given.
+        shape: Vec<usize>,
+    },
+    /// Splits hold one number more than there are bags, so at least one.
+    #[error("the splits of bags are empty: they hold where each bag starts and where the last one ends, so at least [0]")]
+    BagSplitsEmpty,
+    /// An offset lies outside of the ids, or the first one is not 0.
+    #[error("offset {offset} of bag {bag} is out of range: the first must be 0, and none may be above the number of ids, {ids}")]
+    BagOffset {
+        /// Which bag, counted from 0; as many as there are bags for the end of the last.
+        bag: usize,
+        /// The offset given.
+        offset: i64,
+        /// How many ids there are.
+        ids: usize,
+    },
+    /// An offset is below the one before it.
+    #[error("offset {offset} of bag {bag} is below offset {before} of the bag before it")]
+    BagOrder {
+        /// Which bag, counted from 0.
+        bag: usize,
+        /// Its offset.
+        offset: i64,
+        /// The offset of the bag before it.
+        before: i64,
+    },
+    /// The length of a bag is negative, or there are not that many ids left.
+    #[error("length {length} of bag {bag} is out of range: {left} ids are left for it")]
+    BagLength {
+        /// Which bag, counted from 0.
+        bag: usize,
+        /// Its length.
+        length: i64,
+        /// The ids behind the bags before it.
+        left: usize,
+    },
+    /// The bags end before the ids do.
+    #[error("the bags end at {end}, but there are {ids} ids")]
+    BagEnd {
+        /// Where the last bag ends.
+        end: usize,
+        /// How many ids there are.
+        ids: usize,
+    },
+    /// There are more or fewer weights than ids.
+    #[error("{weights} weights for {ids} ids: there must be one for each")]
+    WeightCount {
+        /// How many weights were given.
+        weights: usize,
+        /// How many ids there are.
+        ids: usize,
+    },
+    /// The largest value of a bag has nothing to do with weights.
+    #[error("max pooling takes no weights")]
+    WeightedMax,
+    /// A row that was named by an option does not exist.
+    #[error("{option} {row} is out of range: the table has {rows} rows, so it must be in -{rows}..{rows}")]
+    RowOption {
+        /// Which option: `padding_idx` or `default_row`.
+        option: &'static str,
+        /// The row given.
+        row: i64,
+        /// How many rows the table has.
+        rows: usize,
+    },
     /// A shape does not describe as many values as were given.
     #[error("{what}: shape {expected:?} needs {needed} values, but {actual} were given")]
     ShapeMismatch {

@@ -16,7 +16,7 @@ pub mod text;
 pub use element::{DType, Element, Widen};
 pub use error::{Error, Result};
 pub use half::{bf16, f16};
-pub use index::{Cast, Id, IdPolicy, IdType, IdValue, Ids, Negative, OutOfRange};
+pub use index::{Bags, Cast, Id, IdPolicy, IdType, IdValue, Ids, Negative, Offset, OutOfRange, Pooling, Ragged};
 pub use layer::{Embedding, EmbeddingBuilder, SharedTable};
 pub use ops::{Rows, Workspace, gather, gather_f32, gather_into, scatter_add, scatter_add_dense};
 pub use par::Parallelism;

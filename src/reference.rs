@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::index::{Cast, IdType, IdValue, Ids, Negative, OutOfRange};
 use crate::table::{TableView, TableViewMut};
 
-/// The row that each id names, or `None` where it is filled.
+/// The row that each id names, or `None` where it is filled or skipped.
 ///
 /// ```
 /// use hotrow::{IdPolicy, Ids, reference};
@@ -40,6 +40,10 @@ pub fn resolve(ids: Ids<'_>, rows: usize) -> Result<Vec<Option<usize>>> {
             }
         };
         let from_end = policy.negative == Negative::FromEnd;
+        if policy.negative == Negative::Skipped && integer < 0 {
+            resolved.push(None);
+            continue;
+        }
         let row = if from_end && integer < 0 { integer + rows as i128 } else { integer };
         let inside = 0 <= row && row < rows as i128;
         resolved.push(match policy.out_of_range {
@@ -114,7 +118,8 @@ pub fn gather<E: Widen<O>, O: Element>(table: TableView<'_, E>, ids: Ids<'_>) ->
 fn fill_value(ids: Ids<'_>) -> f32 {
     match ids.policy().out_of_range {
         OutOfRange::Fill(value) => value,
-        OutOfRange::Error | OutOfRange::Clamp => unreachable!("only a fill policy leaves a row unresolved"),
+        // What leaves a row unresolved here is a skipped id.
+        OutOfRange::Error | OutOfRange::Clamp => 0.0,
     }
 }
 

@@ -8,7 +8,7 @@ use hotrow::{Cast, Error, Id, IdPolicy, IdValue, Ids, Negative, OutOfRange, Tabl
 fn policies() -> Vec<IdPolicy> {
     let mut all = Vec::new();
     for cast in [Cast::Checked, Cast::KerasCall, Cast::KeepInt64, Cast::NoCast] {
-        for negative in [Negative::Refused, Negative::FromEnd] {
+        for negative in [Negative::Refused, Negative::FromEnd, Negative::Skipped] {
             for out_of_range in [OutOfRange::Error, OutOfRange::Clamp, OutOfRange::Fill(f32::NAN), OutOfRange::Fill(-2.5)] {
                 all.push(IdPolicy::new(cast, negative, out_of_range));
             }
@@ -33,7 +33,7 @@ fn check<T: Id>(ids: &[T], rows: usize) {
             match (&want, got) {
                 (Ok(want), Ok(got)) => {
                     for (want, got) in want.iter().zip(got.as_slice()) {
-                        let fill = if let OutOfRange::Fill(value) = policy.out_of_range { value } else { f32::NAN };
+                        let fill = if let OutOfRange::Fill(value) = policy.out_of_range { value } else { 0.0 };
                         let want = want.map_or(fill, |row| row as f32);
                         assert_eq!(want.to_bits(), got.to_bits(), "{policy:?} {ids:?}");
                     }

@@ -45,25 +45,39 @@ pub(crate) fn check<'b>(
     tier: Tier,
     parallelism: Parallelism,
 ) -> Result<RowIds<'b>> {
-    let policy = ids.policy();
-    let dtype = ids.dtype();
     let n = ids.len();
-    if policy.cast == Cast::NoCast && !matches!(ids.data(), IdData::I32(_) | IdData::I64(_)) {
-        return Err(Error::IdTypeRefused { dtype });
-    }
     if n > u32::MAX as usize {
         return Err(Error::TooManyIds { ids: n });
     }
     grow(buffer, n)?;
     let buffer = &mut buffer[..n];
-    let workers = if n > 2 * BLOCK { parallelism.degree() } else { 1 };
+    check_into(ids, rows, 0, buffer, tier, parallelism)?;
+    Ok(RowIds { rows: buffer, bound: rows })
+}
+
+/// [`check`] into as many numbers as there are ids, all but [`MISSING`] raised by `base`: `base + rows` must not be above 2^32 - 1.
+pub(crate) fn check_into(
+    ids: &Ids<'_>,
+    rows: usize,
+    base: u32,
+    out: &mut [u32],
+    tier: Tier,
+    parallelism: Parallelism,
+) -> Result<()> {
+    let policy = ids.policy();
+    let dtype = ids.dtype();
+    debug_assert!(ids.len() == out.len() && base as usize + rows <= MISSING as usize);
+    if policy.cast == Cast::NoCast && !matches!(ids.data(), IdData::I32(_) | IdData::I64(_)) {
+        return Err(Error::IdTypeRefused { dtype });
+    }
+    let workers = if out.len() > 2 * BLOCK { parallelism.degree() } else { 1 };
     let sound = for_id_type!(ids.data(), typed => {
         if workers == 1 {
-            tier.run(Pass { ids: typed, policy, rows, out: buffer })
+            tier.run(Pass { ids: typed, policy, rows, base, out })
         } else {
         let failed = std::sync::atomic::AtomicBool::new(false);
-        par::chunks_mut(workers, buffer, BLOCK, &|first, out| {
-            let pass = Pass { ids: &typed[first..first + out.len()], policy, rows, out };
+        par::chunks_mut(workers, out, BLOCK, &|first, out| {
+            let pass = Pass { ids: &typed[first..first + out.len()], policy, rows, base, out };
             if !tier.run(pass) {
                 failed.store(true, std::sync::atomic::Ordering::Relaxed);
             }
@@ -71,7 +85,7 @@ pub(crate) fn check<'b>(
         !failed.into_inner()
         }
     });
-    if sound { Ok(RowIds { rows: buffer, bound: rows }) } else { Err(explain(ids, rows, buffer)) }
+    if sound { Ok(()) } else { Err(explain(ids, rows, out)) }
 }
 
 /// Makes room for `n` values. What is there already stays, so that a buffer in use for long is not filled at every call.
@@ -88,9 +102,13 @@ pub(crate) fn grow<T: Copy + Default>(buffer: &mut Vec<T>, n: usize) -> Result<(
 fn explain(ids: &Ids<'_>, rows: usize, checked: &[u32]) -> Error {
     let policy = ids.policy();
     let filled = matches!(policy.out_of_range, OutOfRange::Fill(_));
+    let skips = policy.negative == Negative::Skipped;
     for_id_type!(ids.data(), typed => {
-        // Where filling is allowed, MISSING is no sign of failure: only a failed cast is.
-        let bad = |&at: &usize| checked[at] == MISSING && !(filled && to_integer(typed[at], policy.cast).1);
+        // Where filling or skipping is allowed, MISSING is no sign of failure: only a failed cast is.
+        let bad = |&at: &usize| checked[at] == MISSING && {
+            let (integer, castable) = to_integer(typed[at], policy.cast);
+            !(castable && (filled || skips && integer < 0))
+        };
         let flat = (0..checked.len()).find(bad).unwrap_or(0);
         let (position, value) = (ids.unravel(flat), typed[flat].value());
         if to_integer(typed[flat], policy.cast).1 {
@@ -121,6 +139,7 @@ struct Pass<'a, T> {
     ids: &'a [T],
     policy: IdPolicy,
     rows: usize,
+    base: u32,
     out: &'a mut [u32],
 }
 
@@ -142,13 +161,16 @@ impl<T: Id> Pass<'_, T> {
         let clamps = matches!(self.policy.out_of_range, OutOfRange::Clamp) && rows > 0;
         let (low, high) = if clamps { (0, rows - 1) } else { (i64::MIN, i64::MAX) };
         let fills = matches!(self.policy.out_of_range, OutOfRange::Fill(_));
+        let skips = self.policy.negative == Negative::Skipped;
+        let base = self.base;
         let mut sound = true;
         for (&id, out) in self.ids.iter().zip(self.out) {
             let (integer, castable) = if WRAP { (i64::from(id.wrapped()), true) } else { id.checked() };
             let row = (integer + if integer < 0 { from_end } else { 0 }).clamp(low, high);
-            let inside = (row as u64) < rows as u64;
-            sound &= castable & (inside | fills);
-            *out = if inside & castable { row as u32 } else { MISSING };
+            let skipped = skips & (integer < 0);
+            let inside = ((row as u64) < rows as u64) & !skipped;
+            sound &= castable & (inside | fills | skipped);
+            *out = if inside & castable { row as u32 + base } else { MISSING };
         }
         sound
     }

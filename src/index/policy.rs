@@ -24,6 +24,9 @@ pub enum Negative {
     Refused,
     /// -1 is the last row, and -rows the first. Keras 3, NumPy, JAX.
     FromEnd,
+    /// It is no id: gathering gives a row of the fill value or of zeros, scattering skips it, and bags leave it out, as they then do
+    /// with every id that names no row. TensorFlow's `safe_embedding_lookup_sparse`, and the habit of padding with -1.
+    Skipped,
 }
 
 /// What happens to an id that names no row.
@@ -63,6 +66,7 @@ impl PartialEq for OutOfRange {
 /// | [`KERAS3_TORCH`](IdPolicy::KERAS3_TORCH) | Keras call | from the end | error | Keras 3.15.1, PyTorch 2.14.1 |
 /// | [`TORCH`](IdPolicy::TORCH) | no cast | refused | error | `torch.nn.functional.embedding` of PyTorch 2.14.1 |
 /// | [`JAX_CLIP`](IdPolicy::JAX_CLIP) | Keras call | from the end | clamp | JAX's documented `clip` mode; not recorded |
+/// | [`TF_SAFE`](IdPolicy::TF_SAFE) | keep int64 | skipped | error | `safe_embedding_lookup_sparse` of TensorFlow 2.21.0 |
 /// | [`ZERO_FILL`](IdPolicy::ZERO_FILL) | checked | refused | fill 0 | TensorFlow's documented gather on a GPU, FBGEMM's pruned rows; not recorded |
 ///
 /// The recorded answers, 290 cases for each of seven systems, are tests of this crate.
@@ -106,6 +110,8 @@ impl IdPolicy {
     pub const TORCH: IdPolicy = IdPolicy::new(Cast::NoCast, Negative::Refused, OutOfRange::Error);
     /// `jnp.take(mode="clip")`.
     pub const JAX_CLIP: IdPolicy = IdPolicy::new(Cast::KerasCall, Negative::FromEnd, OutOfRange::Clamp);
+    /// `tf.nn.safe_embedding_lookup_sparse`: bags leave negative ids out.
+    pub const TF_SAFE: IdPolicy = IdPolicy::new(Cast::KeepInt64, Negative::Skipped, OutOfRange::Error);
     /// Rows of zeros for ids that name no row.
     pub const ZERO_FILL: IdPolicy = IdPolicy::new(Cast::Checked, Negative::Refused, OutOfRange::Fill(0.0));
 
