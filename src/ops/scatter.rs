@@ -6,7 +6,7 @@ use crate::index::{self, Ids};
 use crate::kernel::{AddInOrder, AddTile};
 use crate::ops::Workspace;
 use crate::ops::plan::Shape;
-use crate::par;
+use crate::par::{self, Grid};
 use crate::simd::CACHE_LINE;
 use crate::table::{Table, TableViewMut};
 
@@ -96,7 +96,7 @@ impl Workspace {
         let unit = CACHE_LINE / size_of::<E>();
         self.plan.make(checked, &Shape { rows, dim, unit, grouped, workers })?;
         let (updates, tiles) = self.plan.parts();
-        par::tiles(workers, table, tiles, &|part, tile| {
+        par::tiles(workers, &mut [Grid::from(table)], tiles, &|part, tile| {
             tier.run(AddTile { tile, updates: &updates[part.updates.clone()], source, dim, alpha, in_order: !grouped });
         });
         Ok(())

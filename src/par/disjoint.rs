@@ -59,47 +59,157 @@ pub(crate) fn ranges<T: Send>(workers: usize, values: &mut [T], bounds: &[u32], 
     });
 }
 
-/// Calls `task(tile, its part of the table)` for every tile.
-pub(crate) fn tiles<E: Element>(
-    workers: usize,
-    table: TableViewMut<'_, E>,
-    tiles: &Tiles,
-    task: &(impl Fn(&Tile, TileMut<'_, E>) + Sync),
-) {
-    let (rows, dim, stride) = (table.rows(), table.dim(), table.stride());
-    let values = table.into_values();
-    let start = Pointer(values.as_mut_ptr());
+/// Calls `task(tile, its part)` for every tile; tile `t` is a part of `grids[t.grid]`.
+pub(crate) fn tiles<'g, G: Cut>(workers: usize, grids: &'g mut [G], tiles: &Tiles, task: &(impl Fn(&Tile, G::Part<'g>) + Sync)) {
+    let grids: &'g [G] = grids;
     run(workers, tiles.as_slice().len(), &|index| {
         let tile = &tiles.as_slice()[index];
-        assert!(tile.rows.end <= rows && tile.columns.end <= dim, "tile {tile:?} is outside of [{rows}, {dim}]");
-        // The view's own invariant: row `r < rows` lies at `r * stride .. r * stride + dim`, inside its values.
-        task(tile, TileMut { start: start.get(), stride, tile: tile.clone(), borrow: PhantomData });
+        let grid = &grids[tile.grid];
+        assert!(grid.holds(tile), "tile {tile:?} is outside of its grid");
+        // SAFETY: the grids are borrowed exclusively while this runs; `Tiles` proves that tiles of one grid do not overlap; `run` hands
+        // out each tile once; and the tile is inside the grid.
+        task(tile, unsafe { grid.part(tile) });
     });
 }
 
-/// One tile of a table, exclusively.
+/// Memory of rows and columns that can be handed out by tiles.
+pub(crate) trait Cut: Sync {
+    /// Exclusive access to one tile.
+    type Part<'p>
+    where
+        Self: 'p;
+
+    /// Whether the tile's rows are there. Columns that are not are left out of the part.
+    fn holds(&self, tile: &Tile) -> bool;
+
+    /// # Safety
+    /// The grid [holds](Cut::holds) the tile, and while the part lives nothing else touches the tile.
+    unsafe fn part(&self, tile: &Tile) -> Self::Part<'_>;
+}
+
+/// Exclusive access to rows `[rows, dim]` in memory, to be cut into tiles.
+#[derive(Debug)]
+pub(crate) struct Grid<'a, E> {
+    start: *mut E,
+    rows: usize,
+    dim: usize,
+    stride: usize,
+    borrow: PhantomData<&'a mut [E]>,
+}
+
+// SAFETY: a `Grid` is an exclusive borrow, like `&mut [E]`.
+unsafe impl<E: Send> Send for Grid<'_, E> {}
+// SAFETY: nothing can be done with a shared `Grid` but cut tiles, which this file keeps apart.
+unsafe impl<E: Send> Sync for Grid<'_, E> {}
+
+impl<'a, E: Element> From<TableViewMut<'a, E>> for Grid<'a, E> {
+    fn from(table: TableViewMut<'a, E>) -> Grid<'a, E> {
+        let (rows, dim, stride) = (table.rows(), table.dim(), table.stride());
+        // The view's own invariant: row `r < rows` lies at `r * stride .. r * stride + dim`, inside its values.
+        Grid { start: table.into_values().as_mut_ptr(), rows, dim, stride, borrow: PhantomData }
+    }
+}
+
+impl<'a, E> Grid<'a, E> {
+    /// Dense rows in a slice, as many as there are whole ones.
+    pub(crate) fn dense(values: &'a mut [E], dim: usize) -> Grid<'a, E> {
+        let rows = values.len().checked_div(dim).unwrap_or(0);
+        Grid { start: values.as_mut_ptr(), rows, dim, stride: dim, borrow: PhantomData }
+    }
+
+    /// So many rows of no columns.
+    pub(crate) fn none(rows: usize) -> Grid<'a, E> {
+        Grid { start: std::ptr::NonNull::dangling().as_ptr(), rows, dim: 0, stride: 0, borrow: PhantomData }
+    }
+
+    /// Cuts the grid by columns, into grids of these many columns one beside the other.
+    pub(crate) fn columns(self, dims: impl Iterator<Item = usize>) -> Vec<Grid<'a, E>> {
+        let mut from = 0;
+        let mut grids = Vec::new();
+        for dim in dims {
+            assert!(dim <= self.dim - from, "{dim} columns from {from} on are not in a grid of {}", self.dim);
+            // SAFETY: `from <= dim <= stride`, so this stays inside the first row, or in one place when there is none.
+            let start = if self.rows == 0 { self.start } else { unsafe { self.start.add(from) } };
+            grids.push(Grid { start, dim, ..self });
+            from += dim;
+        }
+        grids
+    }
+}
+
+impl<E: Send> Cut for Grid<'_, E> {
+    type Part<'p>
+        = TileMut<'p, E>
+    where
+        Self: 'p;
+
+    fn holds(&self, tile: &Tile) -> bool {
+        tile.rows.end <= self.rows
+    }
+
+    unsafe fn part(&self, tile: &Tile) -> TileMut<'_, E> {
+        let columns = tile.columns.start.min(self.dim)..tile.columns.end.min(self.dim);
+        TileMut { start: self.start, stride: self.stride, rows: tile.rows.clone(), columns, borrow: PhantomData }
+    }
+}
+
+impl<A: Cut, B: Cut> Cut for (A, B) {
+    type Part<'p>
+        = (A::Part<'p>, B::Part<'p>)
+    where
+        Self: 'p;
+
+    fn holds(&self, tile: &Tile) -> bool {
+        self.0.holds(tile) && self.1.holds(tile)
+    }
+
+    unsafe fn part(&self, tile: &Tile) -> Self::Part<'_> {
+        // SAFETY: what the caller promises for the pair holds for both.
+        unsafe { (self.0.part(tile), self.1.part(tile)) }
+    }
+}
+
+impl<A: Cut, const N: usize> Cut for [A; N] {
+    type Part<'p>
+        = [A::Part<'p>; N]
+    where
+        Self: 'p;
+
+    fn holds(&self, tile: &Tile) -> bool {
+        self.iter().all(|grid| grid.holds(tile))
+    }
+
+    unsafe fn part(&self, tile: &Tile) -> Self::Part<'_> {
+        // SAFETY: what the caller promises for the array holds for each.
+        std::array::from_fn(|at| unsafe { self[at].part(tile) })
+    }
+}
+
+/// One tile of a grid, exclusively.
+#[derive(Debug)]
 pub(crate) struct TileMut<'a, E> {
     start: *mut E,
     stride: usize,
-    tile: Tile,
+    rows: Range<usize>,
+    columns: Range<usize>,
     borrow: PhantomData<&'a mut [E]>,
 }
 
 impl<E> TileMut<'_, E> {
     pub(crate) fn columns(&self) -> Range<usize> {
-        self.tile.columns.clone()
+        self.columns.clone()
     }
 
     /// The tile's columns of a row; `None` when the row is not the tile's.
     #[inline(always)]
     pub(crate) fn row(&mut self, row: u32) -> Option<&mut [E]> {
         let row = row as usize;
-        if row < self.tile.rows.start || row >= self.tile.rows.end {
+        if row < self.rows.start || row >= self.rows.end {
             return None;
         }
-        let columns = &self.tile.columns;
-        // SAFETY: the row is below the table's row count and the columns below its dim (asserted by `tiles`), so the slice
-        // is inside the table; `Tiles` proves that no other tile has these cells, and `run` hands out each tile once.
+        let columns = &self.columns;
+        // SAFETY: the row is below the grid's row count (asserted by `tiles`) and the columns below its dim (by `part`), so the slice
+        // is inside the grid; no other tile has these cells, and each tile is handed out once.
         Some(unsafe {
             std::slice::from_raw_parts_mut(self.start.add(row * self.stride + columns.start), columns.end - columns.start)
         })
@@ -109,10 +219,10 @@ impl<E> TileMut<'_, E> {
     #[inline(always)]
     pub(crate) fn peek(&self, row: u32) -> Option<&[E]> {
         let row = row as usize;
-        if row < self.tile.rows.start || row >= self.tile.rows.end {
+        if row < self.rows.start || row >= self.rows.end {
             return None;
         }
-        let columns = &self.tile.columns;
+        let columns = &self.columns;
         // SAFETY: as in `row`; `self` is borrowed, so no exclusive slice of the tile lives.
         Some(unsafe { std::slice::from_raw_parts(self.start.add(row * self.stride + columns.start), columns.end - columns.start) })
     }

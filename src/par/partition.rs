@@ -2,15 +2,17 @@
 
 use std::ops::Range;
 
-/// A rectangle of a table, and the range of the update list that falls into it.
+/// A rectangle of a grid of rows and columns, and the range of the id or update list that falls into it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tile {
+    /// Which grid, where there are several.
+    pub(crate) grid: usize,
     pub(crate) rows: Range<usize>,
     pub(crate) columns: Range<usize>,
     pub(crate) updates: Range<usize>,
 }
 
-/// Rectangles of a table that do not overlap: proved when each is added.
+/// Rectangles of grids that do not overlap: proved when each is added.
 #[derive(Debug, Default)]
 pub(crate) struct Tiles {
     tiles: Vec<Tile>,
@@ -25,12 +27,14 @@ impl Tiles {
         &self.tiles
     }
 
-    /// Adds a tile that lies below the last one, or right of it in the same rows.
-    fn push(&mut self, tile: Tile) {
+    /// Adds a tile that lies below the last one, or right of it in the same rows, or in a later grid.
+    pub(crate) fn push(&mut self, tile: Tile) {
         if let Some(last) = self.tiles.last() {
+            let later = tile.grid > last.grid;
+            let here = tile.grid == last.grid;
             let below = tile.rows.start >= last.rows.end;
             let beside = tile.rows == last.rows && tile.columns.start >= last.columns.end;
-            assert!(below || beside, "tile {tile:?} overlaps {last:?}");
+            assert!(later || here && (below || beside), "tile {tile:?} overlaps {last:?}");
         }
         self.tiles.push(tile);
     }
@@ -60,7 +64,7 @@ impl Tiles {
             while column < dim && !updates.is_empty() {
                 let columns = column..(column + width).min(dim);
                 column = columns.end;
-                self.push(Tile { rows: block.clone(), columns, updates: updates.clone() });
+                self.push(Tile { grid: 0, rows: block.clone(), columns, updates: updates.clone() });
             }
             first = end;
         }
