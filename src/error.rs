@@ -128,6 +128,28 @@ pub enum Error {
         /// How many rows the table has.
         rows: usize,
     },
+    /// An output has another shape than the result.
+    #[error("the output has shape {actual:?}, but the result has shape {expected:?}")]
+    OutputShape {
+        /// The result's shape.
+        expected: [usize; 2],
+        /// The output's shape.
+        actual: [usize; 2],
+    },
+    /// A batch was made for another table, or for another kind of lookup.
+    #[error(
+        "a batch of {} checked against {batch} rows does not fit {}a table of {rows} rows",
+        if *pooled { "bags" } else { "ids" },
+        if batch == rows { "pooling from " } else { "" }
+    )]
+    BatchMismatch {
+        /// The rows that the batch was checked against.
+        batch: usize,
+        /// The rows of the table.
+        rows: usize,
+        /// Whether the batch is made of bags.
+        pooled: bool,
+    },
     /// A shape does not describe as many values as were given.
     #[error("{what}: shape {expected:?} needs {needed} values, but {actual} were given")]
     ShapeMismatch {

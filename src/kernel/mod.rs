@@ -1,10 +1,12 @@
 //! The inner loops, one thread each, written once over tier and element. Safe code: rows come as checked slices, and a bounds
 //! check costs a nanosecond where a row from memory costs forty.
 
+mod bag;
 mod ceiling;
 mod gather;
 mod scatter;
 
+pub(crate) use bag::{Pool, total};
 pub(crate) use ceiling::{ReadRows, StreamCopy};
 pub(crate) use gather::Gather;
 pub(crate) use scatter::{AddInOrder, AddTile, pack};

@@ -2,8 +2,9 @@
 
 use crate::element::{Element, Widen};
 use crate::error::{Error, Result};
-use crate::index::{Ids, OutOfRange, RowIds};
+use crate::index::{Ids, RowIds};
 use crate::kernel::Gather;
+use crate::ops::batch::fill_value;
 use crate::ops::{Rows, Workspace};
 use crate::par;
 use crate::simd::{CACHE_LINE, Out, Tier};
@@ -181,13 +182,6 @@ impl<'a, E: Widen<O>, O: Element> Job<'a, E, O> {
         // An output that does not start a line would be written in halves of lines, which is slower than either way.
         let stream = self.stream && out.is_aligned();
         self.tier.run(Gather { table: self.table, rows, count, fill: self.fill, stream, out });
-    }
-}
-
-fn fill_value(ids: &Ids<'_>) -> f32 {
-    match ids.policy().out_of_range {
-        OutOfRange::Fill(value) => value,
-        OutOfRange::Error | OutOfRange::Clamp => 0.0,
     }
 }
 

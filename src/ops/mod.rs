@@ -1,11 +1,15 @@
 //! The operations: validate everything, plan, run. Nothing is written before everything is known to be right.
 
+mod bag;
+mod batch;
 mod gather;
 mod plan;
 mod rows;
 mod scatter;
 mod workspace;
 
+pub use bag::{bag, bag_into};
+pub use batch::Batch;
 pub use gather::{gather, gather_f32, gather_into};
 pub use rows::Rows;
 pub use scatter::{scatter_add, scatter_add_dense};

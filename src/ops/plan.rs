@@ -18,7 +18,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::error::Result;
-use crate::index::{MISSING, RowIds, grow};
+use crate::index::{MISSING, grow};
 use crate::kernel::pack;
 use crate::par::{self, Tiles};
 
@@ -41,17 +41,29 @@ pub(crate) struct Plan {
     /// The slot of each bucket.
     slots: Vec<u32>,
     tiles: Tiles,
+    buckets: usize,
+    shift: u32,
 }
 
-/// What a plan is made for.
-pub(crate) struct Shape {
-    pub(crate) rows: usize,
-    pub(crate) dim: usize,
-    /// The columns that fill a cache line: what a hot row may be cut into.
-    pub(crate) unit: usize,
-    /// Whether the updates of each row must stand together.
-    pub(crate) grouped: bool,
-    pub(crate) workers: usize,
+/// What the second half of a word is.
+#[derive(Clone, Copy)]
+pub(crate) enum Source<'a> {
+    /// Where the id stands.
+    Position,
+    /// A number that was given for each id; they do not decrease.
+    Listed(&'a [u32]),
+}
+
+/// The order of the updates.
+pub(crate) enum Order {
+    /// Those of each row together, rows ascending.
+    Grouped,
+    /// In input order within a tile, for a table of so many columns.
+    Tiles {
+        dim: usize,
+        /// The columns that fill a cache line: what a hot row may be cut into.
+        unit: usize,
+    },
 }
 
 impl Plan {
@@ -60,12 +72,30 @@ impl Plan {
         (&self.words, &self.tiles)
     }
 
-    pub(crate) fn make(&mut self, ids: RowIds<'_>, shape: &Shape) -> Result<()> {
-        let ids = ids.as_slice();
-        let workers = shape.workers;
+    /// The updates. Only those that the [buckets](Plan::starts) cover mean anything.
+    pub(crate) fn words(&self) -> &[u64] {
+        &self.words
+    }
+
+    /// Where the updates of each bucket start and where those of the last one end; bucket `b` holds the rows `b << shift ..`.
+    pub(crate) fn starts(&self) -> (&[u32], u32) {
+        (&self.starts[..self.buckets + 1], self.shift)
+    }
+
+    /// Cuts the updates of a grouped plan into tiles of `[rows, dim]`.
+    pub(crate) fn cut(&mut self, rows: usize, dim: usize, unit: usize, workers: usize) {
+        let starts = &self.starts[..self.buckets + 1];
+        // A grouped tile costs a little more to hand out and gains nothing from being long, so there are more of them to even out.
+        let target = (starts[self.buckets] as usize).div_ceil(8 * workers).max(1024);
+        self.tiles.cut(starts, self.shift, rows, dim, unit, target);
+    }
+
+    /// Partitions `ids`, which name rows below `rows` or none.
+    pub(crate) fn make(&mut self, ids: &[u32], source: Source<'_>, rows: usize, order: Order, workers: usize) -> Result<()> {
         let stretches = workers.min(MAX_STRETCHES);
         let buckets = (ids.len() / BUCKET_IDS).clamp(1, MAX_COUNTERS / stretches / 2).next_power_of_two();
-        let shift = shift_for(shape.rows, buckets);
+        let shift = shift_for(rows, buckets);
+        (self.buckets, self.shift) = (buckets, shift);
         // One more bucket takes the ids that name no row; it comes last and is left out.
         let lines = buckets + 1;
         let bucket_of = |row: u32| if row == MISSING { buckets } else { (row >> shift) as usize };
@@ -92,24 +122,31 @@ impl Plan {
             *start = end;
             end += counts.iter().skip(bucket).step_by(lines).sum::<u32>();
         }
-        // A grouped tile costs a little more to hand out and gains nothing from being long, so there are more of them to even out.
-        let per_worker = if shape.grouped { 8 } else { 1 };
-        let target = ids.len().div_ceil(per_worker * workers).max(1024);
-        self.tiles.cut(starts, shift, shape.rows, shape.dim, shape.unit, target);
-        let slot_count = assign_slots(slots, &self.tiles, starts, shape.grouped);
+        let grouped = match order {
+            Order::Grouped => true,
+            Order::Tiles { dim, unit } => {
+                self.tiles.cut(starts, shift, rows, dim, unit, ids.len().div_ceil(workers).max(1024));
+                false
+            }
+        };
+        let slot_count = assign_slots(slots, &self.tiles, starts, grouped);
         turn_into_cursors(counts, lines, slots, slot_count);
 
         let words = par::cells(&mut self.words[..ids.len()]);
         par::chunks_mut(workers, counts, lines, &|first, cursors| {
             let (from, ids) = of_stretch(first / lines);
-            for (at, &row) in ids.iter().enumerate() {
+            for (at, &row) in (from..).zip(ids) {
                 let cursor = &mut cursors[slots[bucket_of(row)] as usize];
-                words[*cursor as usize].store(pack(row, (from + at) as u32), Ordering::Relaxed);
+                let second = match source {
+                    Source::Position => at as u32,
+                    Source::Listed(numbers) => numbers[at],
+                };
+                words[*cursor as usize].store(pack(row, second), Ordering::Relaxed);
                 *cursor += 1;
             }
         });
-        if shape.grouped {
-            // The words of a bucket all differ, so an unstable sort keeps the input order within a row.
+        if grouped {
+            // Words that are equal are the same update, so an unstable sort keeps the input order within a row.
             par::ranges(workers, &mut self.words, starts, &|bucket| bucket.sort_unstable());
         }
         Ok(())

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::index::{self, Ids};
 use crate::kernel::{AddInOrder, AddTile};
 use crate::ops::Workspace;
-use crate::ops::plan::Shape;
+use crate::ops::plan::{Order, Source};
 use crate::par::{self, Grid};
 use crate::simd::CACHE_LINE;
 use crate::table::{Table, TableViewMut};
@@ -82,7 +82,8 @@ impl Workspace {
         let (parallelism, tier) = (self.parallelism, self.tier);
         let bytes = source.len().saturating_mul(size_of::<S>() + 2 * size_of::<E>());
         let workers = parallelism.workers_for(bytes);
-        let checked = index::check(&ids, rows, &mut self.ids, tier, parallelism)?;
+        let (numbers, plan) = self.batch.scratch();
+        let checked = index::check(&ids, rows, numbers, tier, parallelism)?;
         if dim == 0 || checked.len() == 0 {
             return Ok(());
         }
@@ -94,8 +95,13 @@ impl Workspace {
             return Ok(());
         }
         let unit = CACHE_LINE / size_of::<E>();
-        self.plan.make(checked, &Shape { rows, dim, unit, grouped, workers })?;
-        let (updates, tiles) = self.plan.parts();
+        if grouped {
+            plan.make(checked.as_slice(), Source::Position, rows, Order::Grouped, workers)?;
+            plan.cut(rows, dim, unit, workers);
+        } else {
+            plan.make(checked.as_slice(), Source::Position, rows, Order::Tiles { dim, unit }, workers)?;
+        }
+        let (updates, tiles) = plan.parts();
         par::tiles(workers, &mut [Grid::from(table)], tiles, &|part, tile| {
             tier.run(AddTile { tile, updates: &updates[part.updates.clone()], source, dim, alpha, in_order: !grouped });
         });

@@ -2,8 +2,8 @@
 
 use crate::error::Result;
 use crate::index::{self, Ids, RowIds};
-use crate::ops::plan::Plan;
-use crate::par::Parallelism;
+use crate::ops::Batch;
+use crate::par::{Parallelism, Tiles};
 use crate::simd::{Level, Tier};
 
 /// How an operation runs, and the scratch memory that it needs: threads, SIMD level, and buffers that are kept from call to call.
@@ -26,14 +26,14 @@ use crate::simd::{Level, Tier};
 pub struct Workspace {
     pub(super) parallelism: Parallelism,
     pub(super) tier: Tier,
-    pub(super) ids: Vec<u32>,
-    pub(super) plan: Plan,
+    pub(super) batch: Batch,
+    pub(super) tiles: Tiles,
 }
 
 impl Workspace {
     /// All threads of the pool, and the best level of the processor.
     pub fn new() -> Workspace {
-        Workspace { parallelism: Parallelism::Auto, tier: Tier::best(), ids: Vec::new(), plan: Plan::default() }
+        Workspace { parallelism: Parallelism::Auto, tier: Tier::best(), batch: Batch::default(), tiles: Tiles::default() }
     }
 
     /// The same, on so many threads.
@@ -66,7 +66,7 @@ impl Workspace {
 
     /// Checks ids against a table of `rows` rows.
     pub(crate) fn check<'b>(&'b mut self, ids: &Ids<'_>, rows: usize) -> Result<RowIds<'b>> {
-        index::check(ids, rows, &mut self.ids, self.tier, self.parallelism)
+        index::check(ids, rows, self.batch.scratch().0, self.tier, self.parallelism)
     }
 }
 

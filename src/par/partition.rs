@@ -69,6 +69,32 @@ impl Tiles {
             first = end;
         }
     }
+
+    /// Adds tiles for the bags of one grid: bag `b` holds the ids `bounds[b]..bounds[b + 1]` and becomes row `b` of `[_, dim]`. A tile
+    /// has about `target` ids, in whole bags, and not many more bags than that. A bag so long that it would hold up one of several
+    /// workers is cut by columns, in multiples of `unit`.
+    pub(crate) fn cut_bags(&mut self, grid: usize, bounds: &[u32], dim: usize, unit: usize, target: usize, workers: usize) {
+        let bags = bounds.len() - 1;
+        let ids = (bounds[bags] - bounds[0]) as usize;
+        let long = if workers == 1 { usize::MAX } else { ids.div_ceil(2 * workers).max(target) };
+        let mut first = 0;
+        while first < bags {
+            let from = bounds[first] as usize;
+            let most = bags.min(first.saturating_add(target));
+            let end = bounds[first..=most].partition_point(|&bound| bound as usize - from <= target) + first - 1;
+            let end = end.max(first + 1);
+            let updates = from..bounds[end] as usize;
+            let parts = if end == first + 1 { updates.len().div_ceil(long).min(dim.div_ceil(unit)).max(1) } else { 1 };
+            let width = dim.div_ceil(parts).next_multiple_of(unit);
+            let mut column = 0;
+            while column < dim {
+                let columns = column..(column + width).min(dim);
+                column = columns.end;
+                self.push(Tile { grid, rows: first..end, columns, updates: updates.clone() });
+            }
+            first = end;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -107,6 +133,32 @@ mod tests {
         let hot: Vec<_> = tiles.iter().filter(|tile| tile.rows == (16..32)).collect();
         assert_eq!(hot.iter().map(|tile| tile.columns.clone()).collect::<Vec<_>>(), [0..16, 16..32, 32..48, 48..64]);
         assert!(hot.iter().all(|tile| tile.updates == (1..101)));
+    }
+
+    #[test]
+    fn bags_are_cut_between_bags_and_long_ones_by_columns() {
+        let mut tiles = Tiles::default();
+        tiles.cut_bags(0, &[5, 7, 7, 7, 9, 109, 110, 110], 64, 16, 4, 2);
+        let cut: Vec<_> = tiles.as_slice().iter().map(|t| (t.rows.clone(), t.columns.clone(), t.updates.clone())).collect();
+        assert_eq!(
+            cut,
+            [
+                (0..4, 0..64, 5..9),
+                (4..5, 0..16, 9..109),
+                (4..5, 16..32, 9..109),
+                (4..5, 32..48, 9..109),
+                (4..5, 48..64, 9..109),
+                (5..7, 0..64, 109..110)
+            ]
+        );
+        for (workers, target) in [(1, usize::MAX), (3, 1), (8, 1000)] {
+            for bounds in [vec![0], vec![0, 0, 0], vec![3, 4, 900, 900]] {
+                let mut tiles = Tiles::default();
+                tiles.cut_bags(0, &bounds, 33, 16, target, workers);
+                let cells: usize = tiles.as_slice().iter().map(|tile| tile.rows.len() * tile.columns.len()).sum();
+                assert_eq!(cells, (bounds.len() - 1) * 33);
+            }
+        }
     }
 
     #[test]

@@ -1,0 +1,310 @@
+//! Ids that have been checked, and everything that is found out about them on the way: what a forward and a backward share.
+
+use std::ops::Range;
+
+use crate::error::{Error, Result};
+use crate::index::{self, Bags, Ids, MISSING, Negative, OutOfRange, grow};
+use crate::ops::plan::{Order, Plan, Source};
+use crate::par::Parallelism;
+use crate::simd::Tier;
+
+/// Ids checked against a table, with their partition by row: made once by [`Workspace::batch`](crate::Workspace::batch), and used by the
+/// forward and the backward of the same batch, or by several tables of as many rows.
+///
+/// ```
+/// use hotrow::{Bags, Gradient, Pooling, Table, Workspace};
+///
+/// let mut workspace = Workspace::new();
+/// let table = Table::<f32>::uniform(100, 4, 7)?;
+/// let batch = workspace.batch(&Bags::from_matrix(&[[1, 2], [3, 1]])?, 100)?;
+/// let mut out = Table::<f32>::zeros(2, 4)?;
+/// workspace.bag_batch_into(&table, &batch, Pooling::Sum, &mut out)?;
+/// let gradient = workspace.sparse_grad(Gradient::of_batch(&batch, Pooling::Sum, &[1.0f32; 8]), 100, 4)?;
+/// assert_eq!(gradient.rows(), [1, 2, 3]);
+/// # Ok::<(), hotrow::Error>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// One for each list of ids.
+    features: Vec<Feature>,
+    /// The row that each id names, raised by its feature's base, or [`MISSING`].
+    rows: Vec<u32>,
+    /// Where each bag starts, and the end of the last.
+    bounds: Vec<u32>,
+    /// One weight an id, where there are any.
+    weights: Vec<f32>,
+    /// For features that left ids out: where each id stood among those given, or [`MISSING`] for a default row.
+    places: Vec<u32>,
+    /// The bag of each id.
+    bag_of: Vec<u32>,
+    ids: usize,
+    bags: usize,
+    /// Where ids are left out, what was there before.
+    spare: Spare,
+    plan: Plan,
+    planned: bool,
+}
+
+/// One list of ids: what looks up one table.
+#[derive(Clone, Debug)]
+pub(crate) struct Feature {
+    /// Its part of the ids.
+    pub(crate) ids: Range<usize>,
+    /// Its part of the bags; none where rows are not pooled.
+    pub(crate) bags: Option<Range<usize>>,
+    /// The rows of its table.
+    pub(crate) rows: usize,
+    /// What its row numbers are raised by.
+    pub(crate) base: u32,
+    pub(crate) weighted: bool,
+    /// Whether ids were left out or put in.
+    pub(crate) changed: bool,
+    /// How many ids were given.
+    pub(crate) given: usize,
+    /// What a missing row is made of.
+    pub(crate) fill: f32,
+}
+
+#[derive(Debug, Default)]
+struct Spare {
+    rows: Vec<u32>,
+    weights: Vec<f32>,
+    bounds: Vec<u32>,
+}
+
+impl Batch {
+    pub(crate) fn clear(&mut self) {
+        self.features.clear();
+        (self.ids, self.bags, self.planned) = (0, 0, false);
+    }
+
+    pub(crate) fn features(&self) -> &[Feature] {
+        &self.features
+    }
+
+    /// The rows of all ids.
+    pub(crate) fn rows(&self) -> &[u32] {
+        &self.rows[..self.ids]
+    }
+
+    /// Where each bag starts, and the end of the last.
+    pub(crate) fn bounds(&self) -> &[u32] {
+        &self.bounds[..self.bags + 1]
+    }
+
+    /// One weight an id; only those of weighted features mean anything.
+    pub(crate) fn weights(&self) -> &[f32] {
+        &self.weights[..self.ids.min(self.weights.len())]
+    }
+
+    /// Where the ids of a changed feature stood.
+    pub(crate) fn places(&self) -> &[u32] {
+        &self.places
+    }
+
+    /// The bag of each id, once there is a plan.
+    pub(crate) fn bag_of(&self) -> &[u32] {
+        &self.bag_of
+    }
+
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The buffer of row numbers and the plan, for operations on one plain list of ids.
+    pub(crate) fn scratch(&mut self) -> (&mut Vec<u32>, &mut Plan) {
+        self.clear();
+        (&mut self.rows, &mut self.plan)
+    }
+
+    /// Whether any feature has weights.
+    pub(crate) fn weighted(&self) -> bool {
+        self.features.iter().any(|feature| feature.weighted)
+    }
+
+    /// The rows of all tables, one above the other.
+    pub(crate) fn bound(&self) -> usize {
+        self.features.iter().map(|feature| feature.base as usize + feature.rows).max().unwrap_or(0)
+    }
+
+    /// The one feature of a batch for a table of `rows` rows, which must be of bags, and those.
+    pub(crate) fn single_of_bags(&self, rows: usize) -> Result<(&Feature, Range<usize>)> {
+        let feature = self.single(rows)?;
+        let bags = feature.bags.clone().ok_or(Error::BatchMismatch { batch: feature.rows, rows, pooled: false })?;
+        Ok((feature, bags))
+    }
+
+    /// The one feature of a batch for a table of `rows` rows.
+    pub(crate) fn single(&self, rows: usize) -> Result<&Feature> {
+        match &self.features[..] {
+            [feature] if feature.rows == rows => Ok(feature),
+            features => {
+                let first = features.first();
+                let pooled = first.is_some_and(|feature| feature.bags.is_some());
+                Err(Error::BatchMismatch { batch: first.map_or(0, |feature| feature.rows), rows, pooled })
+            }
+        }
+    }
+
+    /// Adds a list of ids that is not pooled.
+    pub(crate) fn add_ids(&mut self, ids: &Ids<'_>, rows: usize, base: u32, tier: Tier, parallelism: Parallelism) -> Result<()> {
+        let range = self.check(ids, rows, base, tier, parallelism)?;
+        self.ids = range.end;
+        let (given, fill) = (ids.len(), fill_value(ids));
+        self.features.push(Feature { ids: range, bags: None, rows, base, weighted: false, changed: false, given, fill });
+        Ok(())
+    }
+
+    /// Adds bags.
+    pub(crate) fn add_bags(&mut self, bags: &Bags<'_>, rows: usize, base: u32, tier: Tier, parallelism: Parallelism) -> Result<()> {
+        let ids = bags.ids();
+        let padding = row_option("padding_idx", bags.padding_idx(), rows, base)?;
+        let default = row_option("default_row", bags.default_row(), rows, base)?;
+        if let Some(weights) = bags.weights()
+            && weights.len() != ids.len()
+        {
+            return Err(Error::WeightCount { weights: weights.len(), ids: ids.len() });
+        }
+        let first = self.bags;
+        grow(&mut self.bounds, first + bags.count() + 1)?;
+        bags.write_bounds(self.ids as u32, &mut self.bounds[first..first + bags.count() + 1])?;
+        let range = self.check(&ids, rows, base, tier, parallelism)?;
+        if let Some(weights) = bags.weights() {
+            grow(&mut self.weights, range.end)?;
+            self.weights[range.clone()].copy_from_slice(weights);
+        }
+        let mut feature = Feature {
+            ids: range,
+            bags: Some(first..first + bags.count()),
+            rows,
+            base,
+            weighted: bags.weights().is_some(),
+            changed: false,
+            given: ids.len(),
+            fill: fill_value(&ids),
+        };
+        let skips = ids.policy().negative == Negative::Skipped;
+        // Two of the three options are rare, and none changes much: what is left out here costs nothing in any loop after.
+        let left_out = [padding, skips.then_some(MISSING)];
+        if left_out.iter().any(Option::is_some) || default.is_some() {
+            self.leave_out(&mut feature, left_out, default)?;
+        }
+        self.ids = feature.ids.end;
+        self.bags += bags.count();
+        self.features.push(feature);
+        Ok(())
+    }
+
+    /// Checks ids into the place after those that are there.
+    fn check(&mut self, ids: &Ids<'_>, rows: usize, base: u32, tier: Tier, parallelism: Parallelism) -> Result<Range<usize>> {
+        let range = self.ids..self.ids + ids.len();
+        if range.end > u32::MAX as usize {
+            return Err(Error::TooManyIds { ids: range.end });
+        }
+        grow(&mut self.rows, range.end)?;
+        index::check_into(ids, rows, base, &mut self.rows[range.clone()], tier, parallelism)?;
+        Ok(range)
+    }
+
+    /// Takes the rows `left_out` out of a feature, and puts the row `default` into bags that are empty then.
+    fn leave_out(&mut self, feature: &mut Feature, left_out: [Option<u32>; 2], default: Option<u32>) -> Result<()> {
+        let (ids, bags) = (feature.ids.clone(), feature.bags.clone().unwrap_or(0..0));
+        let most = ids.end + if default.is_some() { bags.len() } else { 0 };
+        if most > u32::MAX as usize {
+            return Err(Error::TooManyIds { ids: most });
+        }
+        for buffer in [&mut self.rows, &mut self.places] {
+            grow(buffer, most)?;
+        }
+        if feature.weighted {
+            grow(&mut self.weights, most)?;
+            copy_over(&mut self.spare.weights, &self.weights[ids.clone()])?;
+        }
+        copy_over(&mut self.spare.rows, &self.rows[ids.clone()])?;
+        copy_over(&mut self.spare.bounds, &self.bounds[bags.start..bags.end + 1])?;
+        let mut end = ids.start;
+        let mut push = |row, weight, place| {
+            (self.rows[end], self.places[end]) = (row, place);
+            if feature.weighted {
+                self.weights[end] = weight;
+            }
+            end += 1;
+            end
+        };
+        for (bag, bounds) in bags.clone().zip(self.spare.bounds.windows(2)) {
+            let mut here = self.bounds[bag] as usize;
+            let start = here;
+            for k in bounds[0] as usize - ids.start..bounds[1] as usize - ids.start {
+                let row = self.spare.rows[k];
+                if !left_out.contains(&Some(row)) {
+                    let weight = if feature.weighted { self.spare.weights[k] } else { 1.0 };
+                    here = push(row, weight, k as u32);
+                }
+            }
+            if let Some(row) = default
+                && here == start
+            {
+                here = push(row, 1.0, MISSING);
+            }
+            self.bounds[bag + 1] = here as u32;
+        }
+        feature.changed = true;
+        feature.ids.end = end;
+        Ok(())
+    }
+
+    /// Partitions the ids by row, and sorts them. Does nothing where that has been done.
+    pub(crate) fn make_plan(&mut self, workers: usize) -> Result<()> {
+        if self.planned {
+            return Ok(());
+        }
+        let bound = self.bound();
+        let ids = &self.rows[..self.ids];
+        // A bag's gradient is that of each of its ids, so an update names the bag; with weights, the id that has one.
+        let pooled = self.features.iter().any(|feature| feature.bags.is_some());
+        if pooled {
+            grow(&mut self.bag_of, self.ids)?;
+            for feature in &self.features {
+                for bag in feature.bags.clone().unwrap_or(0..0) {
+                    self.bag_of[self.bounds[bag] as usize..self.bounds[bag + 1] as usize].fill(bag as u32);
+                }
+            }
+        }
+        let by_bag = pooled && !self.features.iter().any(|feature| feature.weighted);
+        let source = if by_bag { Source::Listed(&self.bag_of[..self.ids]) } else { Source::Position };
+        self.plan.make(ids, source, bound, Order::Grouped, workers)?;
+        self.planned = true;
+        Ok(())
+    }
+
+    /// Whether updates of the plan name bags; otherwise they name ids.
+    pub(crate) fn by_bag(&self) -> bool {
+        self.features.iter().any(|feature| feature.bags.is_some()) && !self.weighted()
+    }
+}
+
+/// Replaces what a buffer holds.
+fn copy_over<T: Copy>(buffer: &mut Vec<T>, values: &[T]) -> Result<()> {
+    buffer.clear();
+    buffer.try_reserve(values.len()).map_err(|_| Error::OutOfMemory { bytes: size_of_val(values) })?;
+    buffer.extend_from_slice(values);
+    Ok(())
+}
+
+/// A row named by an option, raised by `base`. A negative number counts from the end.
+pub(crate) fn row_option(option: &'static str, row: Option<i64>, rows: usize, base: u32) -> Result<Option<u32>> {
+    let Some(row) = row else { return Ok(None) };
+    let from_start = if row < 0 { i128::from(row) + rows as i128 } else { i128::from(row) };
+    if (0..rows as i128).contains(&from_start) {
+        Ok(Some(base + from_start as u32))
+    } else {
+        Err(Error::RowOption { option, row, rows })
+    }
+}
+
+pub(crate) fn fill_value(ids: &Ids<'_>) -> f32 {
+    match ids.policy().out_of_range {
+        OutOfRange::Fill(value) => value,
+        OutOfRange::Error | OutOfRange::Clamp => 0.0,
+    }
+}
