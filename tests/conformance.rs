@@ -2,17 +2,13 @@
 
 mod common;
 
+use common::recorded::{Case, Recorded, assert_close, fixture};
 use common::{Random, assert_identical, label, workspaces};
 use hotrow::text::HashingTrick;
 use hotrow::{Element, Embedding, IdPolicy, Ids, Table, bf16, f16, gather};
-use safetensors::{Dtype, SafeTensors};
+use safetensors::Dtype;
 use serde::Deserialize;
 use serde_json::Value;
-
-fn fixture(name: &str) -> Vec<u8> {
-    let path = format!("{}/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
 
 #[derive(Deserialize)]
 struct IdCase {
@@ -135,76 +131,6 @@ fn hashing_trick_of_keras() {
         let trick = HashingTrick::new(case.n).lower(case.lower);
         assert_eq!(trick.words(&case.text), case.words, "{:?}", case.text);
         assert_eq!(trick.ids(&case.text).unwrap(), case.ids, "{:?} n = {}", case.text, case.n);
-    }
-}
-
-/// Recorded tensors and the cases that name them.
-struct Recorded {
-    bytes: Vec<u8>,
-    cases: Vec<Case>,
-}
-
-#[derive(Clone, Deserialize)]
-struct Case {
-    id: String,
-    op: String,
-    params: serde_json::Map<String, Value>,
-    inputs: serde_json::Map<String, Value>,
-    outputs: serde_json::Map<String, Value>,
-}
-
-impl Recorded {
-    fn open(stem: &str) -> Recorded {
-        #[derive(Deserialize)]
-        struct File {
-            cases: Vec<Case>,
-        }
-        let file: File = serde_json::from_slice(&fixture(&format!("{stem}.json"))).unwrap();
-        Recorded { bytes: fixture(&format!("{stem}.safetensors")), cases: file.cases }
-    }
-
-    /// The cases of one operation: `expected` of them, so that none is skipped in silence.
-    fn of(&self, op: &str, expected: usize) -> Vec<Case> {
-        let cases: Vec<Case> = self.cases.iter().filter(|case| case.op == op).cloned().collect();
-        assert_eq!(cases.len(), expected, "{op}");
-        cases
-    }
-
-    /// A tensor's shape and bytes.
-    fn tensor(&self, name: &Value, dtype: Dtype) -> (Vec<usize>, Vec<u8>) {
-        let file = SafeTensors::deserialize(&self.bytes).unwrap();
-        let tensor = file.tensor(name.as_str().unwrap()).unwrap();
-        assert_eq!(tensor.dtype(), dtype);
-        (tensor.shape().to_vec(), tensor.data().to_vec())
-    }
-
-    fn f32(&self, name: &Value) -> (Vec<usize>, Vec<f32>) {
-        let (shape, bytes) = self.tensor(name, Dtype::F32);
-        (shape, bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect())
-    }
-
-    fn f64(&self, name: &Value) -> Vec<f64> {
-        self.tensor(name, Dtype::F64).1.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect()
-    }
-
-    fn i64(&self, name: &Value) -> (Vec<usize>, Vec<i64>) {
-        let (shape, bytes) = self.tensor(name, Dtype::I64);
-        (shape, bytes.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap())).collect())
-    }
-
-    fn half<E: Element>(&self, name: &Value, from: fn([u8; 2]) -> E) -> (Vec<usize>, Vec<E>) {
-        let dtype = if E::DTYPE == hotrow::DType::F16 { Dtype::F16 } else { Dtype::BF16 };
-        let (shape, bytes) = self.tensor(name, dtype);
-        (shape, bytes.chunks_exact(2).map(|b| from(b.try_into().unwrap())).collect())
-    }
-}
-
-/// Sums in another order: a relative tolerance of 1e-5, on the scale of the largest value.
-fn assert_close(got: &[f32], want: &[f64], context: &str) {
-    assert_eq!(got.len(), want.len());
-    let scale = want.iter().fold(1.0f64, |scale, x| scale.max(x.abs()));
-    for (got, want) in got.iter().zip(want) {
-        assert!((f64::from(*got) - want).abs() <= 1e-5 * scale, "{context}: {got} instead of {want}");
     }
 }
 
