@@ -1,8 +1,17 @@
 //! Every operation as a plain loop: the specification. Read this first; the tests hold everything else against it, bit for bit.
 //!
-//! Nothing here is fast, and nothing here uses the SIMD, kernel or thread code of the crate.
+//! Nothing here is fast, and nothing here uses the SIMD, kernel or thread code of the crate. Here are ids, gather and scatter-add;
+//! `reference/bag.rs` has the bags, `reference/gradient.rs` the gradients.
+
+mod bag;
+mod gradient;
 
 use std::collections::BTreeMap;
+
+pub use bag::{PlainBags, bag, bag_argmax};
+pub use gradient::{
+    RowGradients, bag_gradient, bag_max_gradient, clip_by_norm, clip_by_value, dense, dot, gather_gradient, norm, weight_gradient,
+};
 
 use crate::element::{Element, Widen};
 use crate::error::{Error, Result};

@@ -1,6 +1,7 @@
 //! What the tests share: every way to run an operation, values that try it, and comparison by bits.
 #![allow(dead_code, unreachable_pub)] // each test binary uses its own part
 
+pub mod bags;
 pub mod recorded;
 
 use hotrow::{Element, Level, Parallelism, Workspace};
