@@ -126,6 +126,8 @@ pub(crate) mod lanes {
         fn load<S: Simd>(simd: S, from: &[Self]) -> S::V;
         /// Writes `LANES` values, rounded.
         fn store<S: Simd>(simd: S, v: S::V, to: &mut [Self]);
+        /// Rounds up or down, away from zero with a probability equal to the fraction of a last place that is lost, as the random bits have it.
+        fn round_at_random(x: f32, random: u32) -> Self;
     }
 
     impl Lanes for f32 {
@@ -136,6 +138,10 @@ pub(crate) mod lanes {
         #[inline(always)]
         fn store<S: Simd>(simd: S, v: S::V, to: &mut [f32]) {
             simd.store_f32(v, to);
+        }
+        #[inline(always)]
+        fn round_at_random(x: f32, _random: u32) -> f32 {
+            x
         }
     }
 
@@ -148,6 +154,32 @@ pub(crate) mod lanes {
         fn store<S: Simd>(simd: S, v: S::V, to: &mut [f16]) {
             simd.store_f16(v, to);
         }
+        /// Adds random bits below the last place that stays, and truncates. Finite numbers from 65,504 on may become infinite; from 65,536 on
+        /// they do, as when rounded to nearest.
+        #[inline(always)]
+        fn round_at_random(x: f32, random: u32) -> f16 {
+            let bits = x.to_bits();
+            let sign = ((bits >> 16) & 0x8000) as u16;
+            let magnitude = bits & 0x7fff_ffff;
+            // From 2^-14 on 13 bits are lost. A carry runs into the exponent, as it should.
+            let normal = (magnitude.wrapping_add(random & 0x1fff).wrapping_sub(0x3800_0000)) >> 13;
+            // Below, the value is the mantissa times 2^(exponent - 126) places of 2^-24: that many bits are lost, of which 31 can be drawn.
+            let exponent = (magnitude >> 23).max(1);
+            let mantissa = if magnitude >= 0x0080_0000 { magnitude & 0x007f_ffff | 0x0080_0000 } else { magnitude };
+            let lost = 126_u32.saturating_sub(exponent);
+            let drawn = lost.min(31);
+            let small = ((mantissa >> (lost - drawn).min(31)) + (random & ((1 << drawn) - 1))) >> drawn;
+            let rounded = if magnitude > 0x7f80_0000 {
+                0x7e00 | ((magnitude >> 13) & 0x03ff)
+            } else if magnitude >= 0x4780_0000 {
+                0x7c00
+            } else if magnitude >= 0x3880_0000 {
+                normal
+            } else {
+                small
+            };
+            f16::from_bits(sign | rounded as u16)
+        }
     }
 
     impl Lanes for bf16 {
@@ -158,6 +190,16 @@ pub(crate) mod lanes {
         #[inline(always)]
         fn store<S: Simd>(simd: S, v: S::V, to: &mut [bf16]) {
             simd.store_bf16(v, to);
+        }
+        /// Adds 16 random bits below the last place that stays, and truncates.
+        #[inline(always)]
+        fn round_at_random(x: f32, random: u32) -> bf16 {
+            let bits = x.to_bits();
+            let magnitude = bits & 0x7fff_ffff;
+            // Infinity stays itself, and a NaN one; a sum of bits would carry out of them.
+            let noise = if magnitude >= 0x7f80_0000 { 0 } else { random & 0xffff };
+            let quiet = if magnitude > 0x7f80_0000 { 0x0040 } else { 0 };
+            bf16::from_bits((bits.wrapping_add(noise) >> 16) as u16 | quiet)
         }
     }
 

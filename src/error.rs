@@ -214,6 +214,52 @@ pub enum Error {
         /// The initializer as given.
         initializer: String,
     },
+    /// An optimizer, or an option of it, was given a number that it cannot use.
+    #[error("{name} = {value} cannot be used: it must be {expected}")]
+    InvalidHyperparameter {
+        /// Which one.
+        name: &'static str,
+        /// The number given.
+        value: String,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// An optimizer has no such option.
+    #[error("{option} cannot be combined with the optimizer {optimizer}: {reason}")]
+    OptionConflict {
+        /// The option.
+        option: &'static str,
+        /// The optimizer's name.
+        optimizer: &'static str,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// An optimizer keeps the state of one table, and this is another.
+    #[error("the optimizer was made for a table of shape {optimizer:?}, but this one has {table:?}")]
+    OptimizerShape {
+        /// Rows and dim of the optimizer.
+        optimizer: [usize; 2],
+        /// Rows and dim of the table.
+        table: [usize; 2],
+    },
+    /// A table or an optimizer was asked to have fewer rows than it has.
+    #[error("{rows} rows cannot become {asked}: growing only adds rows")]
+    CannotShrink {
+        /// How many there are.
+        rows: usize,
+        /// How many were asked for.
+        asked: usize,
+    },
+    /// A gradient that is NaN or infinite, where the optimizer was told to refuse such.
+    #[error("the gradient of row {row} is {value} at column {column}: the step was refused")]
+    NonFiniteGradient {
+        /// The first such row.
+        row: usize,
+        /// Its first such column.
+        column: usize,
+        /// What stands there: NaN, inf or -inf.
+        value: String,
+    },
     /// The hashing trick needs at least one bucket beside the reserved 0.
     #[error("hashing_trick(n = {n}): n must be at least 2, because id 0 is reserved")]
     InvalidVocabulary {

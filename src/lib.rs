@@ -7,6 +7,7 @@ mod index;
 mod kernel;
 mod layer;
 mod ops;
+mod optim;
 mod par;
 pub mod reference;
 mod simd;
@@ -19,6 +20,9 @@ pub use half::{bf16, f16};
 pub use index::{Bags, Cast, Id, IdPolicy, IdType, IdValue, Ids, Negative, Offset, OutOfRange, Pooling, Ragged};
 pub use layer::{Embedding, EmbeddingBuilder, SharedTable};
 pub use ops::{Batch, Rows, Workspace, bag, bag_into, gather, gather_f32, gather_into, scatter_add, scatter_add_dense};
+pub use optim::{
+    Adagrad, Adam, AdamW, Ftrl, Optimizer, PartialRowWiseAdam, RmsProp, Rounding, RowWiseAdagrad, Rule, Sgd, WeightDecay,
+};
 pub use par::Parallelism;
 pub use simd::Level;
 pub use table::{Buffer, Initializer, MemoryReport, Table, TableView, TableViewMut};

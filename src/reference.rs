@@ -5,6 +5,7 @@
 
 mod bag;
 mod gradient;
+mod step;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ pub use bag::{PlainBags, bag, bag_argmax};
 pub use gradient::{
     RowGradients, bag_gradient, bag_max_gradient, clip_by_norm, clip_by_value, dense, dot, gather_gradient, norm, weight_gradient,
 };
+pub use step::step;
 
 use crate::element::{Element, Widen};
 use crate::error::{Error, Result};

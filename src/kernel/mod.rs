@@ -5,11 +5,15 @@ mod bag;
 mod ceiling;
 mod gather;
 mod scatter;
+mod squares;
+mod step;
 
 pub(crate) use bag::{Pool, total};
 pub(crate) use ceiling::{ReadRows, StreamCopy};
 pub(crate) use gather::Gather;
 pub(crate) use scatter::{AddInOrder, AddTile, pack};
+pub(crate) use squares::sum_of_squares;
+pub(crate) use step::StepRows;
 
 /// How many rows ahead to ask memory for a row: some 8 KiB, and 8 to 32 rows. A core keeps far fewer lines than that under way, so what
 /// counts is to be early enough for the slowest of them. Measured against 2 KiB: scatter-add 12 % faster, gathers about equal.
