@@ -150,6 +150,30 @@ pub enum Error {
         /// Whether the batch is made of bags.
         pooled: bool,
     },
+    /// The gradient of max-pooled bags goes to the rows that gave the values, and those were not said.
+    #[error("the gradient of max pooling needs the argmax of the forward: Gradient::of_max takes it")]
+    MaxWithoutArgmax,
+    /// A padding row was named after the ids had been partitioned.
+    #[error("padding_idx comes too late for a prepared batch or a summed gradient: give it to the bags, or to a gradient of ids")]
+    PreparedPadding,
+    /// A sparse gradient is for a table of another shape.
+    #[error("the gradient is for a table of shape {gradient:?}, but the table has shape {table:?}")]
+    GradientShape {
+        /// The shape of the gradient's table.
+        gradient: [usize; 2],
+        /// The shape of the table.
+        table: [usize; 2],
+    },
+    /// The rows of a sparse gradient do not ascend, or are not below the table's row count.
+    #[error("row {row} at position {position} of a sparse gradient is out of order or not below {rows}")]
+    SparseRows {
+        /// Which of the gradient's rows.
+        position: usize,
+        /// The row.
+        row: u32,
+        /// The rows of the table.
+        rows: usize,
+    },
     /// A shape does not describe as many values as were given.
     #[error("{what}: shape {expected:?} needs {needed} values, but {actual} were given")]
     ShapeMismatch {

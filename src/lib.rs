@@ -19,7 +19,10 @@ pub use error::{Error, Result};
 pub use half::{bf16, f16};
 pub use index::{Bags, Cast, Id, IdPolicy, IdType, IdValue, Ids, Negative, Offset, OutOfRange, Pooling, Ragged};
 pub use layer::{Embedding, EmbeddingBuilder, SharedTable};
-pub use ops::{Batch, Rows, Workspace, bag, bag_into, gather, gather_f32, gather_into, scatter_add, scatter_add_dense};
+pub use ops::{
+    Batch, Gradient, Rows, SparseGrad, Workspace, bag, bag_into, gather, gather_f32, gather_into, scatter_add, scatter_add_dense,
+    sparse_grad,
+};
 pub use optim::{
     Adagrad, Adam, AdamW, Ftrl, Optimizer, PartialRowWiseAdam, RmsProp, Rounding, RowWiseAdagrad, Rule, Sgd, WeightDecay,
 };

@@ -7,17 +7,19 @@ mod gather;
 mod scatter;
 mod squares;
 mod step;
+mod sum;
 
 pub(crate) use bag::{Pool, total};
 pub(crate) use ceiling::{ReadRows, StreamCopy};
 pub(crate) use gather::Gather;
-pub(crate) use scatter::{AddInOrder, AddTile, pack};
-pub(crate) use squares::sum_of_squares;
+pub(crate) use scatter::{AddInOrder, AddTile, pack, unpack};
+pub(crate) use squares::{SquareSum, sum_of_squares};
 pub(crate) use step::StepRows;
+pub(crate) use sum::{Sources, Sum};
 
 /// How many rows ahead to ask memory for a row: some 8 KiB, and 8 to 32 rows. A core keeps far fewer lines than that under way, so what
 /// counts is to be early enough for the slowest of them. Measured against 2 KiB: scatter-add 12 % faster, gathers about equal.
 #[inline(always)]
-fn prefetch_distance(row_bytes: usize) -> usize {
+pub(crate) fn prefetch_distance(row_bytes: usize) -> usize {
     (8192 / row_bytes.max(1)).clamp(8, 32)
 }

@@ -17,7 +17,7 @@ pub(crate) fn pack(row: u32, position: u32) -> u64 {
 }
 
 #[inline(always)]
-fn unpack(word: u64) -> (u32, usize) {
+pub(crate) fn unpack(word: u64) -> (u32, usize) {
     ((word >> 32) as u32, word as u32 as usize)
 }
 

@@ -1,7 +1,7 @@
 //! The sum of a row's squares.
 
 use crate::element::lanes;
-use crate::simd::Simd;
+use crate::simd::{Kernel, Simd};
 
 /// How many partial sums a sum over a row has, whatever the tier: value `k` goes to partial sum `k % 16`, and those are folded in halves.
 const PARTS: usize = 16;
@@ -46,4 +46,18 @@ pub(crate) fn sum_of_squares<S: Simd>(simd: S, row: &[f32]) -> f32 {
 fn add_squares<S: Simd>(simd: S, sum: S::V, values: &[f32]) -> S::V {
     let x = simd.load_f32(values);
     simd.add(sum, simd.mul(x, x))
+}
+
+/// The sum of the squares of these values.
+pub(crate) struct SquareSum<'a> {
+    pub(crate) values: &'a [f32],
+}
+
+impl Kernel for SquareSum<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> f32 {
+        sum_of_squares(simd, self.values)
+    }
 }

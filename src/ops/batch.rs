@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::index::{self, Bags, Ids, MISSING, Negative, OutOfRange, grow};
+use crate::ops::Workspace;
 use crate::ops::plan::{Order, Plan, Source};
 use crate::par::Parallelism;
 use crate::simd::Tier;
@@ -195,6 +196,15 @@ impl Batch {
         Ok(())
     }
 
+    /// Ids that name this row are taken for ids that name none.
+    pub(crate) fn skip_row(&mut self, row: u32) {
+        for id in &mut self.rows[..self.ids] {
+            if *id == row {
+                *id = MISSING;
+            }
+        }
+    }
+
     /// Checks ids into the place after those that are there.
     fn check(&mut self, ids: &Ids<'_>, rows: usize, base: u32, tier: Tier, parallelism: Parallelism) -> Result<Range<usize>> {
         let range = self.ids..self.ids + ids.len();
@@ -282,6 +292,33 @@ impl Batch {
         self.features.iter().any(|feature| feature.bags.is_some()) && !self.weighted()
     }
 }
+
+impl Workspace {
+    /// Checks bags against a table of `rows` rows and partitions their ids by row, once for several uses.
+    ///
+    /// # Errors
+    /// As [`bag`](crate::bag()).
+    pub fn batch(&mut self, bags: &Bags<'_>, rows: usize) -> Result<Batch> {
+        let mut batch = Batch::default();
+        batch.add_bags(bags, rows, 0, self.tier, self.parallelism)?;
+        batch.make_plan(self.parallelism.workers_for(batch.ids.saturating_mul(PLANNED_BYTES)))?;
+        Ok(batch)
+    }
+
+    /// [`batch`](Workspace::batch) of ids that are not pooled.
+    ///
+    /// # Errors
+    /// As [`gather`](crate::gather()).
+    pub fn batch_of_ids<'i>(&mut self, ids: impl Into<Ids<'i>>, rows: usize) -> Result<Batch> {
+        let mut batch = Batch::default();
+        batch.add_ids(&ids.into(), rows, 0, self.tier, self.parallelism)?;
+        batch.make_plan(self.parallelism.workers_for(batch.ids.saturating_mul(PLANNED_BYTES)))?;
+        Ok(batch)
+    }
+}
+
+/// What partitioning one id is worth, in bytes moved: it decides how many threads do it.
+const PLANNED_BYTES: usize = 64;
 
 /// Replaces what a buffer holds.
 fn copy_over<T: Copy>(buffer: &mut Vec<T>, values: &[T]) -> Result<()> {

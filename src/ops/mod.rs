@@ -3,14 +3,20 @@
 mod bag;
 mod batch;
 mod gather;
+mod gradient;
 mod plan;
 mod rows;
 mod scatter;
+mod sparse_grad;
+mod step;
+mod sums;
 mod workspace;
 
 pub use bag::{bag, bag_into};
 pub use batch::Batch;
 pub use gather::{gather, gather_f32, gather_into};
+pub use gradient::Gradient;
 pub use rows::Rows;
 pub use scatter::{scatter_add, scatter_add_dense};
+pub use sparse_grad::{SparseGrad, sparse_grad};
 pub use workspace::Workspace;

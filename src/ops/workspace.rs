@@ -3,6 +3,8 @@
 use crate::error::Result;
 use crate::index::{self, Ids, RowIds};
 use crate::ops::Batch;
+use crate::ops::step::Heavy;
+use crate::ops::sums::Shares;
 use crate::par::{Parallelism, Tiles};
 use crate::simd::{Level, Tier};
 
@@ -28,12 +30,23 @@ pub struct Workspace {
     pub(super) tier: Tier,
     pub(super) batch: Batch,
     pub(super) tiles: Tiles,
+    pub(super) shares: Shares,
+    pub(super) scales: Vec<f32>,
+    pub(super) heavy: Heavy,
 }
 
 impl Workspace {
     /// All threads of the pool, and the best level of the processor.
     pub fn new() -> Workspace {
-        Workspace { parallelism: Parallelism::Auto, tier: Tier::best(), batch: Batch::default(), tiles: Tiles::default() }
+        Workspace {
+            parallelism: Parallelism::Auto,
+            tier: Tier::best(),
+            batch: Batch::default(),
+            tiles: Tiles::default(),
+            shares: Shares::default(),
+            scales: Vec::new(),
+            heavy: Heavy::default(),
+        }
     }
 
     /// The same, on so many threads.

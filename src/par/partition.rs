@@ -97,6 +97,33 @@ impl Tiles {
     }
 }
 
+/// Neighbouring buckets, and the updates in them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Block {
+    pub(crate) buckets: Range<usize>,
+    pub(crate) updates: Range<usize>,
+}
+
+/// Blocks of about `target` updates, in whole buckets, where bucket `b` has the updates `starts[b]..starts[b + 1]`. Only a block of
+/// one bucket can be much larger. Blocks without updates are left out.
+pub(crate) fn blocks(starts: &[u32], target: usize) -> impl Iterator<Item = Block> {
+    let buckets = starts.len() - 1;
+    let mut first = 0;
+    std::iter::from_fn(move || {
+        while first < buckets {
+            let from = starts[first] as usize;
+            let fits = starts[first..].partition_point(|&start| start as usize - from <= target) - 1;
+            let end = (first + fits.max(1)).min(buckets);
+            let block = Block { buckets: first..end, updates: from..starts[end] as usize };
+            first = end;
+            if !block.updates.is_empty() {
+                return Some(block);
+            }
+        }
+        None
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,6 +186,14 @@ mod tests {
                 assert_eq!(cells, (bounds.len() - 1) * 33);
             }
         }
+    }
+
+    #[test]
+    fn blocks_hold_whole_buckets() {
+        let cut = |starts: &[u32], target| blocks(starts, target).map(|b| (b.buckets, b.updates)).collect::<Vec<_>>();
+        assert_eq!(cut(&[0, 3, 3, 5, 50, 51, 51], 5), [(0..3, 0..5), (3..4, 5..50), (4..6, 50..51)]);
+        assert_eq!(cut(&[0, 0], 5), []);
+        assert_eq!(cut(&[0, 7], 5), [(0..1, 0..7)]);
     }
 
     #[test]

@@ -85,7 +85,7 @@ pub(crate) trait Kernel {
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 #[allow(unsafe_code)]
-fn prefetch_lines<T>(row: &[T]) {
+pub(crate) fn prefetch_lines<T>(row: &[T]) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
     // From the start of the line that the row starts in: a row that is not aligned to lines touches one more.
     let start = row.as_ptr().cast::<i8>();
@@ -102,6 +102,6 @@ fn prefetch_lines<T>(row: &[T]) {
 
 #[cfg(not(target_arch = "x86_64"))]
 #[inline(always)]
-fn prefetch_lines<T>(_row: &[T]) {
+pub(crate) fn prefetch_lines<T>(_row: &[T]) {
     // Stable Rust has no prefetch for other processors; their own prefetchers and out-of-order windows remain.
 }

@@ -1,0 +1,316 @@
+//! Steps of an optimizer: the gradients of each row are summed and applied at once, tile by tile.
+//!
+//! A tile's rows belong to one worker. It sums the gradients of a few rows, which stay in the nearest cache, applies the rule to those rows,
+//! and goes on; meanwhile the rows, states and gradients that come next are on their way from memory. Rows with so many gradients that one
+//! worker would be held up are summed first, by all workers, each some of the columns.
+
+use crate::element::Element;
+use crate::error::Result;
+use crate::index::grow;
+use crate::kernel::{Sources, StepRows, prefetch_distance, unpack};
+use crate::ops::gradient::{Gradient, Lookup, Run};
+use crate::ops::sums::{Chunk, ROWS, Shares, Span, count_rows, cut_sums, run_sums, sum_tile};
+use crate::ops::{SparseGrad, Workspace};
+use crate::optim::{Optimizer, Parts, RowRule, Rule, StepOptions, WithRule, refuse_non_finite};
+use crate::par::{self, Grid, Tile, TileMut, Tiles};
+use crate::simd::Tier;
+use crate::table::TableViewMut;
+
+impl Optimizer {
+    /// One step: the gradients of equal ids are summed in the order of the ids, and each row that has any moves once.
+    ///
+    /// ```
+    /// use hotrow::{Gradient, Optimizer, Sgd, Table};
+    ///
+    /// let mut table = Table::<f32>::zeros(10, 2)?;
+    /// let mut optimizer = Optimizer::new(Sgd { lr: 0.5, ..Sgd::default() }, 10, 2)?;
+    /// optimizer.step(&mut table, Gradient::of_gather(&[4, 4], &[1.0f32, 2.0, 1.0, 2.0]))?;
+    /// assert_eq!(table.row(4), Some(&[-1.0, -2.0][..]));
+    /// # Ok::<(), hotrow::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Workspace::step`].
+    pub fn step<'t, E: Element, S: Element>(
+        &mut self,
+        table: impl Into<TableViewMut<'t, E>>,
+        gradient: Gradient<'_, S>,
+    ) -> Result<()> {
+        Workspace::new().step(self, table, gradient)
+    }
+}
+
+impl Workspace {
+    /// [`Optimizer::step`] in this workspace: allocates nothing once the workspace has seen as many ids, unless the optimizer
+    /// has to look at the whole gradient first (`clip_norm`, finite check) or rows are wider than 2,048 values.
+    ///
+    /// # Errors
+    /// Those of the lookup and of its gradient, as [`sparse_grad`](crate::sparse_grad());
+    /// [`Error::OptimizerShape`](crate::Error::OptimizerShape) when the optimizer was made for a table of another shape;
+    /// [`Error::NonFiniteGradient`](crate::Error::NonFiniteGradient) where the optimizer checks. Table and state are unchanged then.
+    pub fn step<'t, E: Element, S: Element>(
+        &mut self,
+        optimizer: &mut Optimizer,
+        table: impl Into<TableViewMut<'t, E>>,
+        gradient: Gradient<'_, S>,
+    ) -> Result<()> {
+        let table = table.into();
+        let [rows, dim] = [table.rows(), table.dim()];
+        optimizer.check_table(rows, dim)?;
+        if optimizer.needs_whole_gradient() {
+            let mut summed = self.sparse_grad(gradient, rows, dim)?;
+            if optimizer.finite_check() {
+                refuse_non_finite(summed.rows(), summed.values(), dim)?;
+            }
+            if let Some(max) = optimizer.clip_norm() {
+                summed.clip_by_norm(max);
+            }
+            self.step_summed(optimizer, table, &summed);
+        } else if let Lookup::Sparse(summed) = gradient.lookup {
+            summed.check_shape([rows, dim])?;
+            self.step_summed(optimizer, table, summed);
+        } else {
+            let run = Run { tier: self.tier, parallelism: self.parallelism };
+            let batch = gradient.take(&mut self.batch, [rows, dim], run)?;
+            let sources = gradient.sources(batch, dim, &mut self.scales)?;
+            let bytes = batch.rows().len().saturating_mul(dim * 2 * size_of::<E>());
+            let workers = run.parallelism.workers_for(bytes);
+            let spans = [Span { base: 0, rows, dim }];
+            self.shares.cut(batch.plan(), &spans, workers);
+            let job = Job { sources, words: batch.plan().words(), spans: &spans, tier: self.tier };
+            self.heavy.sum(&job, &self.shares, workers)?;
+            let Parts { rule, step, options, states } = optimizer.parts();
+            let own = Rows { rule, step, options };
+            let mut grids = [(Grid::from(table), grids(states, rows))];
+            let heavy = &self.heavy;
+            par::tiles(workers, &mut grids, &heavy.tiles, &|tile, part| job.step_summed(own, tile, part, heavy));
+            par::tiles(workers, &mut grids, &self.shares.even, &|tile, part| job.step(own, tile, part));
+        }
+        optimizer.advance();
+        Ok(())
+    }
+
+    /// A step on gradients that have been summed by row.
+    fn step_summed<E: Element>(&mut self, optimizer: &mut Optimizer, table: TableViewMut<'_, E>, summed: &SparseGrad) {
+        let [rows, dim] = [table.rows(), table.dim()];
+        let workers = self.parallelism.workers_for(summed.values().len().saturating_mul(size_of::<f32>() + 2 * size_of::<E>()));
+        self.tiles.clear();
+        let numbers = summed.rows();
+        let share = numbers.len().div_ceil(8 * workers).max(64);
+        for from in (0..numbers.len()).step_by(share) {
+            let updates = from..(from + share).min(numbers.len());
+            let own = numbers[from] as usize..numbers[updates.end - 1] as usize + 1;
+            self.tiles.push(Tile { grid: 0, rows: own, columns: 0..dim, updates });
+        }
+        let Parts { rule, step, options, states } = optimizer.parts();
+        let own = Rows { rule, step, options };
+        let mut grids = [(Grid::from(table), grids(states, rows))];
+        let tier = self.tier;
+        par::tiles(workers, &mut grids, &self.tiles, &|tile, (table, states)| {
+            let source =
+                Summed { rows: &numbers[tile.updates.clone()], values: &summed.values()[tile.updates.start * dim..], stride: dim };
+            own.rule.prepare(own.step, StepSummed { tier, options, table, states, source });
+        });
+    }
+}
+
+/// The states of an optimizer, to be cut along with the rows of its table.
+pub(super) fn grids(states: [TableViewMut<'_, f32>; 3], rows: usize) -> [Grid<'_, f32>; 3] {
+    states.map(|state| if state.dim() == 0 { Grid::none(rows) } else { Grid::from(state) })
+}
+
+/// What is done to the rows of one table.
+#[derive(Clone, Copy)]
+pub(super) struct Rows {
+    pub(super) rule: Rule,
+    pub(super) step: u64,
+    pub(super) options: StepOptions,
+}
+
+/// A tile of a table and of the states of its optimizer.
+pub(super) type Part<'p, E> = (TileMut<'p, E>, [TileMut<'p, f32>; 3]);
+
+/// One step of one or many tables.
+pub(super) struct Job<'a, S> {
+    pub(super) sources: Sources<'a, S>,
+    pub(super) words: &'a [u64],
+    pub(super) spans: &'a [Span],
+    pub(super) tier: Tier,
+}
+
+impl<S: Element> Job<'_, S> {
+    /// Sums and steps the rows of a tile.
+    pub(super) fn step<E: Element>(&self, own: Rows, tile: &Tile, (table, states): Part<'_, E>) {
+        let Span { base, dim, .. } = self.spans[tile.grid];
+        let words = &self.words[tile.updates.clone()];
+        let step = StepWords {
+            tier: self.tier,
+            options: own.options,
+            table,
+            states,
+            words,
+            sources: self.sources,
+            base: base as u32,
+            dim,
+        };
+        own.rule.prepare(own.step, step);
+    }
+
+    /// Steps the rows of a tile whose sums have been made.
+    pub(super) fn step_summed<E: Element>(&self, own: Rows, tile: &Tile, (table, states): Part<'_, E>, heavy: &Heavy) {
+        let rows = &heavy.rows[tile.updates.clone()];
+        let source = Summed { rows, values: &heavy.values[tile.updates.start * heavy.stride..], stride: heavy.stride };
+        own.rule.prepare(own.step, StepSummed { tier: self.tier, options: own.options, table, states, source });
+    }
+}
+
+/// The sums of rows that have very many gradients.
+#[derive(Debug, Default)]
+pub(crate) struct Heavy {
+    /// Where they belong: `updates` of these are places among the rows below.
+    pub(super) tiles: Tiles,
+    rows: Vec<u32>,
+    values: Vec<f32>,
+    stride: usize,
+    sums: Tiles,
+}
+
+impl Heavy {
+    /// Sums the heavy tiles of `shares`, columns apart.
+    pub(super) fn sum<S: Element>(&mut self, job: &Job<'_, S>, shares: &Shares, workers: usize) -> Result<()> {
+        self.tiles.clear();
+        self.sums.clear();
+        if shares.heavy.as_slice().is_empty() {
+            return Ok(());
+        }
+        self.stride = job.spans.iter().map(|span| span.dim).max().unwrap_or(0).max(1);
+        let mut n = 0;
+        for tile in shares.heavy.as_slice() {
+            let rows = n..n + count_rows(&job.words[tile.updates.clone()]);
+            n = rows.end;
+            cut_sums(&mut self.sums, tile, job.spans[tile.grid].dim, rows.clone(), 2 * workers);
+            self.tiles.push(Tile { updates: rows, ..tile.clone() });
+        }
+        grow(&mut self.rows, n)?;
+        grow(&mut self.values, n * self.stride)?;
+        let values = Grid::dense(&mut self.values[..n * self.stride], self.stride);
+        run_sums(workers, values, Grid::dense(&mut self.rows[..n], 1), &self.sums, &|tile, part| {
+            // Which table a tile belongs to is told by its first word.
+            let first = unpack(job.words[tile.updates.start]).0 as usize;
+            let table = job.spans.partition_point(|span| span.base <= first) - 1;
+            let Span { base, dim, .. } = job.spans[table];
+            sum_tile(job.tier, job.sources, job.words, (tile, dim, base as u32), part);
+        });
+        Ok(())
+    }
+}
+
+/// Words whose gradients are summed and applied.
+struct StepWords<'a, 'p, E, S> {
+    tier: Tier,
+    options: StepOptions,
+    table: TileMut<'p, E>,
+    states: [TileMut<'p, f32>; 3],
+    words: &'a [u64],
+    sources: Sources<'a, S>,
+    base: u32,
+    dim: usize,
+}
+
+impl<E: Element, S: Element> WithRule for StepWords<'_, '_, E, S> {
+    type Output = ();
+
+    fn run<R: RowRule>(mut self, rule: R) {
+        let ahead = prefetch_distance(self.dim * size_of::<E>());
+        let mut chunk = Chunk::new(self.dim);
+        let (mut at, mut fetched) = (0, 0);
+        while at < self.words.len() {
+            // Few words of a long run are worth fetching: they are all of one row.
+            fetched = self.fetch(fetched.max(at)..(at + 2 * ahead).min(self.words.len()));
+            let (rows, grads, used) = chunk.sum(self.tier, self.sources, &self.words[at..], 0..self.dim);
+            for row in &mut *rows {
+                *row -= self.base;
+            }
+            let (table, states) = (&mut self.table, &mut self.states);
+            self.tier.run(StepRows { rule, options: self.options, table, states, rows, grads });
+            at += used;
+        }
+    }
+}
+
+impl<E: Element, S: Element> StepWords<'_, '_, E, S> {
+    /// Asks for all that these words need. Returns where they end.
+    fn fetch(&self, range: std::ops::Range<usize>) -> usize {
+        let mut before = None;
+        for &word in &self.words[range.clone()] {
+            let (row, second) = unpack(word);
+            fetch(self.sources.row(second, 0..self.dim));
+            if before != Some(row) {
+                fetch_row(&self.table, &self.states, row - self.base);
+            }
+            before = Some(row);
+        }
+        range.end
+    }
+}
+
+/// Gradients that have been summed by row.
+#[derive(Clone, Copy)]
+struct Summed<'a> {
+    rows: &'a [u32],
+    /// A row's sums lie `stride` apart from the next one's.
+    values: &'a [f32],
+    stride: usize,
+}
+
+/// Summed gradients that are applied.
+struct StepSummed<'a, 'p, E> {
+    tier: Tier,
+    options: StepOptions,
+    table: TileMut<'p, E>,
+    states: [TileMut<'p, f32>; 3],
+    source: Summed<'a>,
+}
+
+impl<E: Element> WithRule for StepSummed<'_, '_, E> {
+    type Output = ();
+
+    fn run<R: RowRule>(mut self, rule: R) {
+        let dim = self.table.columns().len();
+        let ahead = prefetch_distance(dim * size_of::<E>());
+        // A step uses up its gradients, so it gets a copy, of a few rows at a time.
+        let mut grads = vec![0.0; ROWS * dim];
+        let Summed { rows, values, stride } = self.source;
+        for &row in rows.iter().take(ahead) {
+            fetch_row(&self.table, &self.states, row);
+        }
+        for at in (0..rows.len()).step_by(ROWS) {
+            let some = &rows[at..(at + ROWS).min(rows.len())];
+            for (k, grad) in grads.chunks_exact_mut(dim.max(1)).take(some.len()).enumerate() {
+                if let Some(&next) = rows.get(at + k + ahead) {
+                    fetch_row(&self.table, &self.states, next);
+                }
+                let from = (at + k) * stride;
+                grad.copy_from_slice(&values[from..from + dim]);
+            }
+            let (table, states, grads) = (&mut self.table, &mut self.states, &mut grads[..some.len() * dim]);
+            self.tier.run(StepRows { rule, options: self.options, table, states, rows: some, grads });
+        }
+    }
+}
+
+/// Asks for a row and its states.
+#[inline(always)]
+fn fetch_row<E>(table: &TileMut<'_, E>, states: &[TileMut<'_, f32>; 3], row: u32) {
+    fetch(table.peek(row).unwrap_or(&[]));
+    for state in states {
+        fetch(state.peek(row).unwrap_or(&[]));
+    }
+}
+
+#[inline(always)]
+fn fetch<T>(row: &[T]) {
+    if !row.is_empty() {
+        crate::simd::prefetch_lines(row);
+    }
+}

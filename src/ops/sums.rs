@@ -1,0 +1,155 @@
+//! Sums of gradients by row: the words of a grouped plan, cut among threads.
+
+use std::ops::Range;
+
+use crate::element::Element;
+use crate::kernel::{Sources, Sum, unpack};
+use crate::ops::plan::Plan;
+use crate::par::{self, Cut, Grid, Tile, TileMut, Tiles};
+use crate::simd::{CACHE_LINE, Tier};
+
+/// The rows of one table, among the rows of all.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    pub(super) base: usize,
+    pub(super) rows: usize,
+    pub(super) dim: usize,
+}
+
+/// The updates of a plan, cut for threads: `tiles[t.grid]` is a table's span, its rows are the table's own.
+#[derive(Debug, Default)]
+pub(super) struct Shares {
+    /// Of a size that a worker takes at a time.
+    pub(super) even: Tiles,
+    /// Those in which a few rows have so many updates that several workers have to sum them, each some columns.
+    pub(super) heavy: Tiles,
+}
+
+impl Shares {
+    pub(super) fn cut(&mut self, plan: &Plan, spans: &[Span], workers: usize) {
+        self.even.clear();
+        self.heavy.clear();
+        let (starts, shift) = plan.starts();
+        let words = plan.words();
+        let target = (starts[starts.len() - 1] as usize).div_ceil(8 * workers).max(1024);
+        let mut table = 0;
+        for block in par::blocks(starts, target) {
+            let heavy = workers > 1 && block.updates.len() > 2 * target;
+            let rows = block.buckets.start << shift..block.buckets.end << shift;
+            // Tables lie one above the other, so the updates of each are one stretch of the block's.
+            let mut from = block.updates.start;
+            while table < spans.len() && spans[table].base < rows.end {
+                let span = spans[table];
+                let end = from
+                    + words[from..block.updates.end].partition_point(|&word| (unpack(word).0 as usize) < span.base + span.rows);
+                let own = rows.start.max(span.base) - span.base..rows.end.min(span.base + span.rows) - span.base;
+                if end > from {
+                    let tile = Tile { grid: table, rows: own, columns: 0..span.dim, updates: from..end };
+                    if heavy { self.heavy.push(tile) } else { self.even.push(tile) }
+                }
+                from = end;
+                if span.base + span.rows > rows.end {
+                    break;
+                }
+                table += 1;
+            }
+        }
+    }
+}
+
+/// How many different rows these words name.
+pub(super) fn count_rows(words: &[u64]) -> usize {
+    words.chunk_by(|&a, &b| unpack(a).0 == unpack(b).0).count()
+}
+
+/// Adds the tiles of a list of sums: one row for each row that a tile of `shares` names, starting with row `first`; heavy ones are
+/// cut by columns. Returns the number of the row after the last.
+pub(super) fn cut_sums(sums: &mut Tiles, tile: &Tile, dim: usize, rows: Range<usize>, parts: usize) {
+    // Somebody has to write the row numbers, columns or not.
+    let dim = dim.max(1);
+    let unit = CACHE_LINE / size_of::<f32>();
+    let width = dim.div_ceil(parts.clamp(1, dim.div_ceil(unit))).next_multiple_of(unit);
+    let mut column = 0;
+    while column < dim {
+        let columns = column..(column + width).min(dim);
+        column = columns.end;
+        sums.push(Tile { grid: 0, rows: rows.clone(), columns, updates: tile.updates.clone() });
+    }
+}
+
+/// Writes the sums of a tile from [`cut_sums`], and which rows they are of: those of the words, less `base`.
+pub(super) fn sum_tile<S: Element>(
+    tier: Tier,
+    sources: Sources<'_, S>,
+    words: &[u64],
+    (tile, dim, base): (&Tile, usize, u32),
+    (mut values, mut numbers): (TileMut<'_, f32>, TileMut<'_, u32>),
+) {
+    let columns = tile.columns.start.min(dim)..tile.columns.end.min(dim);
+    let mut words = &words[tile.updates.clone()];
+    let mut row = tile.rows.start as u32;
+    let mut chunk = Chunk::new(columns.len());
+    while !words.is_empty() {
+        let (rows, sums, used) = chunk.sum(tier, sources, words, columns.clone());
+        for (at, &number) in rows.iter().enumerate() {
+            if let Some(to) = values.row(row) {
+                to.copy_from_slice(&sums[at * columns.len()..(at + 1) * columns.len()]);
+            }
+            if let Some([to]) = numbers.row(row) {
+                *to = number - base;
+            }
+            row += 1;
+        }
+        words = &words[used..];
+    }
+}
+
+/// Rows summed at a time. Few, so that what was asked of memory for them is still there; enough to forget the call.
+pub(super) const ROWS: usize = 8;
+/// Sums that fit on the stack.
+const ON_STACK: usize = 2048;
+
+/// Room for the sums of a few rows.
+pub(super) struct Chunk {
+    rows: [u32; ROWS],
+    stack: [f32; ON_STACK],
+    /// For rows that are wider.
+    heap: Vec<f32>,
+    width: usize,
+}
+
+impl Chunk {
+    pub(super) fn new(width: usize) -> Chunk {
+        let heap = if width > ON_STACK { vec![0.0; width] } else { Vec::new() };
+        Chunk { rows: [0; ROWS], stack: [0.0; ON_STACK], heap, width }
+    }
+
+    /// Sums the gradients of the first rows of `words`: which rows, their sums, and how many words they were.
+    pub(super) fn sum<S: Element>(
+        &mut self,
+        tier: Tier,
+        sources: Sources<'_, S>,
+        words: &[u64],
+        columns: Range<usize>,
+    ) -> (&mut [u32], &mut [f32], usize) {
+        let room = (ON_STACK / self.width.max(1)).clamp(1, ROWS);
+        let out = if self.heap.is_empty() { &mut self.stack[..] } else { &mut self.heap[..] };
+        let sum = Sum { sources, words, columns, rows: &mut self.rows[..room], out };
+        let (count, used) = tier.run(sum);
+        let out = if self.heap.is_empty() { &mut self.stack[..] } else { &mut self.heap[..] };
+        (&mut self.rows[..count], &mut out[..count * self.width], used)
+    }
+}
+
+/// Calls `task` for each tile with its part of the sums and of the row numbers.
+pub(super) fn run_sums(
+    workers: usize,
+    values: Grid<'_, f32>,
+    numbers: Grid<'_, u32>,
+    tiles: &Tiles,
+    task: &(impl Fn(&Tile, (TileMut<'_, f32>, TileMut<'_, u32>)) + Sync),
+) {
+    let mut grids = [(values, numbers)];
+    debug_assert!(tiles.as_slice().iter().all(|tile| grids[0].holds(tile)));
+    par::tiles(workers, &mut grids, tiles, &|tile, part| task(tile, part));
+}
