@@ -60,6 +60,12 @@ pub enum Error {
         /// How many were given.
         ids: usize,
     },
+    /// More bags in one call than 32 bits can number.
+    #[error("{bags} bags in one call: at most {} are possible", u32::MAX - 1)]
+    TooManyBags {
+        /// How many were given.
+        bags: usize,
+    },
     /// Bags from a 2-D array of ids: it has not two dimensions.
     #[error("bags are the rows of a 2-D array of ids, but these have shape {shape:?}")]
     BagShape {

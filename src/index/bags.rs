@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::cast::Id;
+use super::check::grow;
 use super::ids::Ids;
 use crate::error::{Error, Result};
 
@@ -199,11 +200,19 @@ impl<'a> Bags<'a> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::BagOffset`], [`Error::BagOrder`], [`Error::BagEnd`], [`Error::BagLength`] name the first number that is wrong.
+    /// [`Error::BagOffset`], [`Error::BagOrder`], [`Error::BagEnd`], [`Error::BagLength`] name the first number that is wrong;
+    /// [`Error::BagSplitsEmpty`], [`Error::TooManyBags`], [`Error::TooManyIds`], [`Error::OutOfMemory`].
     pub fn bounds(&self) -> Result<Vec<u32>> {
-        let mut bounds = vec![0; self.count() + 1];
+        let mut bounds = Vec::new();
+        grow(&mut bounds, self.checked_count(0)? + 1)?;
         self.write_bounds(0, &mut bounds)?;
         Ok(bounds)
+    }
+
+    /// How many bags there are, if they can be numbered after `before` others. An array without ids can have any number of rows.
+    pub(crate) fn checked_count(&self, before: usize) -> Result<usize> {
+        let bags = before.saturating_add(self.count());
+        if bags < u32::MAX as usize { Ok(self.count()) } else { Err(Error::TooManyBags { bags }) }
     }
 
     /// [`bounds`](Bags::bounds) into `count() + 1` numbers, all of them `first` higher. Each offset is read once.
@@ -357,7 +366,7 @@ fn narrow(offset: i128) -> i64 {
 /// assert_eq!(bag(&table, &ragged.bags(), Pooling::Sum)?.as_slice(), [6.0, 0.0, 9.0]);
 /// # Ok::<(), hotrow::Error>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Ragged<T> {
     ids: Vec<T>,
     splits: Vec<usize>,
@@ -366,7 +375,7 @@ pub struct Ragged<T> {
 impl<T: Id> Ragged<T> {
     /// Copies the lists one behind the other.
     pub fn new<L: AsRef<[T]>>(lists: impl IntoIterator<Item = L>) -> Ragged<T> {
-        let mut ragged = Ragged { ids: Vec::new(), splits: vec![0] };
+        let mut ragged = Ragged::default();
         for list in lists {
             ragged.ids.extend_from_slice(list.as_ref());
             ragged.splits.push(ragged.ids.len());
@@ -377,5 +386,12 @@ impl<T: Id> Ragged<T> {
     /// Each list as a bag.
     pub fn bags(&self) -> Bags<'_> {
         Bags::from_splits(&self.ids, &self.splits)
+    }
+}
+
+/// No lists.
+impl<T> Default for Ragged<T> {
+    fn default() -> Ragged<T> {
+        Ragged { ids: Vec::new(), splits: vec![0] }
     }
 }

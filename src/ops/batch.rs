@@ -167,8 +167,9 @@ impl Batch {
             return Err(Error::WeightCount { weights: weights.len(), ids: ids.len() });
         }
         let first = self.bags;
-        grow(&mut self.bounds, first + bags.count() + 1)?;
-        bags.write_bounds(self.ids as u32, &mut self.bounds[first..first + bags.count() + 1])?;
+        let end = first + bags.checked_count(first)?;
+        grow(&mut self.bounds, end + 1)?;
+        bags.write_bounds(self.ids as u32, &mut self.bounds[first..end + 1])?;
         let range = self.check(&ids, rows, base, tier, parallelism)?;
         if let Some(weights) = bags.weights() {
             grow(&mut self.weights, range.end)?;
@@ -176,7 +177,7 @@ impl Batch {
         }
         let mut feature = Feature {
             ids: range,
-            bags: Some(first..first + bags.count()),
+            bags: Some(first..end),
             rows,
             base,
             weighted: bags.weights().is_some(),
@@ -191,7 +192,7 @@ impl Batch {
             self.leave_out(&mut feature, left_out, default)?;
         }
         self.ids = feature.ids.end;
-        self.bags += bags.count();
+        self.bags = end;
         self.features.push(feature);
         Ok(())
     }
