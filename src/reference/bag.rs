@@ -52,18 +52,19 @@ impl PlainBags {
     /// # Errors
     /// As [`bag`](crate::bag()).
     pub fn of(bags: &Bags<'_>, rows: usize) -> Result<PlainBags> {
-        let ids = bags.ids();
-        let splits = bags.bounds()?.into_iter().map(|bound| bound as usize).collect();
+        let (ids, policy) = (bags.ids(), bags.ids().policy());
+        let padding = row_option("padding_idx", bags.padding_idx(), rows)?;
+        let default_row = row_option("default_row", bags.default_row(), rows)?;
         if let Some(weights) = bags.weights().filter(|weights| weights.len() != ids.len()) {
             return Err(Error::WeightCount { weights: weights.len(), ids: ids.len() });
         }
-        let policy = ids.policy();
+        let splits = bags.bounds()?.into_iter().map(|bound| bound as usize).collect();
         Ok(PlainBags {
             rows: resolve(ids, rows)?,
             splits,
             weights: bags.weights().map(<[f32]>::to_vec),
-            padding: row_option("padding_idx", bags.padding_idx(), rows)?,
-            default_row: row_option("default_row", bags.default_row(), rows)?,
+            padding,
+            default_row,
             fill: match (policy.negative, policy.out_of_range) {
                 (Negative::Skipped, _) => None,
                 (_, OutOfRange::Fill(value)) => Some(value),

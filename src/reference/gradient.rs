@@ -58,20 +58,25 @@ pub fn bag_gradient<S: Element>(bags: &PlainBags, pooling: Pooling, grad: &[S], 
     sums.finish(by_freq)
 }
 
-/// The gradient of bags pooled by [`Pooling::Max`]: each value of `grad` goes to the row that won it. A row is there if an id names it, even
-/// if it won nothing.
+/// The gradient of bags pooled by [`Pooling::Max`]: each value of `grad` goes to the row of its bag that won it, once. A row is there if an
+/// id names it, even if it won nothing.
 ///
 /// # Panics
 /// When `argmax` or `grad` is shorter than `[bags, dim]`.
 pub fn bag_max_gradient<S: Element>(bags: &PlainBags, argmax: &[u32], grad: &[S], dim: usize, by_freq: bool) -> RowGradients {
     let mut sums = Sums::default();
     for bag in 0..bags.count() {
-        for row in bags.members(bag).iter().filter_map(|member| member.row) {
+        let mut rows: Vec<usize> = bags.members(bag).iter().filter_map(|member| member.row).collect();
+        for &row in &rows {
             sums.of(row, dim);
         }
-        for at in bag * dim..(bag + 1) * dim {
-            if let Some(sum) = sums.rows.get_mut(&(argmax[at] as usize)) {
-                sum[at % dim] += grad[at].to_f32();
+        rows.sort_unstable();
+        rows.dedup();
+        for row in rows {
+            for at in bag * dim..(bag + 1) * dim {
+                if argmax[at] as usize == row {
+                    sums.rows.entry(row).and_modify(|sum| sum[at % dim] += grad[at].to_f32());
+                }
             }
         }
     }
