@@ -130,8 +130,8 @@ pub struct Drawn {
 
 impl BagCase {
     pub fn draw(&self, random: &mut Random) -> Drawn {
-        // The widest rows of the largest batches would only take longer.
-        let large = (200_000 / self.dim).min(if cfg!(debug_assertions) { 1500 } else { 4000 });
+        // Some megabytes of rows, so that calls are cut among threads, and long bags by columns.
+        let large = if cfg!(debug_assertions) { (400_000 / self.dim).min(3000) } else { (600_000 / self.dim).min(10_000) };
         let lengths: Vec<usize> = match self.lengths {
             Lengths::Few => (0..random.below(30)).map(|_| random.below(6)).collect(),
             Lengths::Many => (0..large / 2).map(|_| random.below(5)).collect(),
