@@ -1,4 +1,4 @@
-//! In steady state, gather and scatter-add allocate nothing; and scratch memory stays within its bound.
+//! In steady state, gather, scatter-add and bags allocate nothing; and scratch memory stays within its bound.
 #![allow(unsafe_code)] // an allocator that counts has to be one
 
 mod common;
@@ -7,7 +7,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{Random, Repeats, draw_ids};
-use hotrow::{Buffer, Parallelism, Table, Widen, Workspace, bf16};
+use hotrow::{Bags, Buffer, Parallelism, Pooling, Table, TableViewMut, Widen, Workspace, bf16};
 
 struct Counting;
 
@@ -40,12 +40,23 @@ fn steady<E: Widen<f32>>(threads: usize) -> usize {
     let source: Vec<f32> = random.values(n * dim, false);
     let mut out = Buffer::<f32>::zeros(n * dim).unwrap();
     let batches: Vec<Vec<i64>> = (0..6).map(|_| draw_ids(&mut random, n, rows, Repeats::Half)).collect();
+    let (bags, weights): (usize, Vec<f32>) = (n / 8, random.values(n, false));
+    let lengths: Vec<i64> = (0..bags as i64).map(|bag| if bag == 5 { n as i64 / 2 } else { (bag % 9).min(4) }).collect();
+    let total = lengths.iter().sum::<i64>() as usize;
+    let mut pooled = Buffer::<f32>::zeros(bags * dim).unwrap();
+    let mut argmax = vec![0; bags * dim];
     let mut workspace = Workspace::new().with_parallelism(Parallelism::threads(threads));
     let mut step = |ids: &Vec<i64>| {
         workspace.gather_into(&table, ids, &mut out).unwrap();
         workspace.scatter_add(&mut table, ids, &source, 0.1).unwrap();
         workspace.gather_into(&table, &ids[..7], &mut out[..7 * dim]).unwrap();
         workspace.scatter_add(&mut table, &ids[..7], &source[..7 * dim], 0.1).unwrap();
+        let all = Bags::from_lengths(&ids[..total], &lengths);
+        let view = TableViewMut::new(&mut pooled, bags, dim, dim).unwrap();
+        workspace.bag_into(&table, &all.with_weights(&weights[..total]), Pooling::Mean, view).unwrap();
+        // The row of half of all ids is left out, and the default row stands in the bags that are empty then.
+        let view = TableViewMut::new(&mut pooled, bags, dim, dim).unwrap();
+        workspace.bag_max_into(&table, &all.with_padding_idx(ids[0]).with_default_row(-1), view, &mut argmax).unwrap();
     };
     step(&batches[0]);
     let before = CALLS.load(Ordering::Relaxed);
