@@ -278,3 +278,64 @@ pub(crate) mod lanes {
     widen_to_f32!(f16);
     widen_to_f32!(bf16);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers in every range of a half: normal, subnormal, between the last finite one and infinity, and odd ones.
+    fn numbers() -> Vec<f32> {
+        let mut numbers =
+            vec![0.0, 1.0, 1.0 + f32::EPSILON, 3.3, 65_504.0, 65_519.9, 65_535.9, 6.1e-5, 1e-6, 5.97e-8, 3e-8, 1e-7];
+        numbers.extend((0..200).map(|k| f32::from_bits(0x3000_0000 + k * 0x0012_3457)));
+        numbers.iter().flat_map(|&x| [x, -x]).collect()
+    }
+
+    /// With every word of the bits that are drawn once, the mean of what a number is rounded to is the number.
+    #[test]
+    fn rounding_at_random_is_unbiased_to_the_bit() {
+        for x in numbers().into_iter().filter(|x| x.abs() < 65_504.0) {
+            let mean = |sum: f64, bits: u32| sum / f64::from(1u32 << bits);
+            let sum = (0..1 << 16).map(|word| f64::from(<bf16 as lanes::Lanes>::round_at_random(x, word).to_f32())).sum();
+            assert_eq!(mean(sum, 16), f64::from(x), "bf16 of {x:e}");
+            // Below 2^-14 a half loses more bits, one for each power of two.
+            let exponent = (x.abs().to_bits() >> 23) as i32 - 127;
+            let bits = 13 + (-14 - exponent).max(0) as u32;
+            if x == 0.0 || bits > 20 {
+                continue;
+            }
+            let sum = (0..1 << bits).map(|word| f64::from(<f16 as lanes::Lanes>::round_at_random(x, word).to_f32())).sum();
+            assert_eq!(mean(sum, bits), f64::from(x), "f16 of {x:e}");
+        }
+    }
+
+    /// What an element can hold stays as it is, whatever the words: zeros, infinities and NaN, too.
+    #[test]
+    fn rounding_at_random_keeps_what_is_exact() {
+        for bits in 0..=u16::MAX {
+            for word in [0, 1, 0x1fff, 0xffff, 0x7fff_ffff, u32::MAX] {
+                let (half, brain) = (f16::from_bits(bits), bf16::from_bits(bits));
+                let got = <f16 as lanes::Lanes>::round_at_random(half.to_f32_const(), word);
+                assert!(got == half && got.to_bits() == bits || got.is_nan() && half.is_nan(), "{half:?} became {got:?}");
+                let got = <bf16 as lanes::Lanes>::round_at_random(Element::to_f32(brain), word);
+                assert!(got.to_bits() == bits || got.is_nan() && brain.is_nan(), "{brain:?} became {got:?}");
+            }
+        }
+    }
+
+    /// A half's neighbours and no others; infinity only above the last finite number.
+    #[test]
+    fn rounding_at_random_stays_beside_the_number() {
+        let mut word = 1u32;
+        for x in numbers().into_iter().chain([1e-10, 1e-30, f32::from_bits(1), 65_536.0, 1e30, f32::MAX]) {
+            for _ in 0..100 {
+                word = word.wrapping_mul(0x9e37_79b1).wrapping_add(12_345);
+                let got = f64::from(<f16 as lanes::Lanes>::round_at_random(x, word).to_f32());
+                let exponent = ((x.abs().to_bits() >> 23) as i32 - 127).max(-14);
+                let beside = (got - f64::from(x)).abs() < 2.0f64.powi(exponent - 10);
+                let infinite = got.is_infinite() && x.abs() > 65_504.0;
+                assert!((beside && x.abs() < 65_536.0) || infinite, "{x:e} became {got:e}");
+            }
+        }
+    }
+}

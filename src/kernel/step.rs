@@ -214,3 +214,160 @@ fn load_any<S: Simd, E: Element>(simd: S, from: &[E], at: usize) -> S::V {
 fn store_any<S: Simd, E: Element>(simd: S, v: S::V, to: &mut [E], at: usize) {
     if to.len() - at >= S::LANES { store::<S, E, true>(simd, v, to, at) } else { store::<S, E, false>(simd, v, to, at) }
 }
+
+#[cfg(test)]
+mod tests {
+    use half::{bf16, f16};
+
+    use super::*;
+    use crate::optim::{Optimizer, Parts, Rounding, Rule, Sgd, WeightDecay, WithRule};
+    use crate::par::{self, Grid, Tile, Tiles};
+    use crate::reference::{self, RowGradients};
+    use crate::simd::{Level, Tier};
+    use crate::table::{Table, TableViewMut};
+
+    /// A step on one thread, without anything around it.
+    struct Step<'a, E> {
+        tier: Tier,
+        table: TableViewMut<'a, E>,
+        states: [TableViewMut<'a, f32>; 3],
+        options: StepOptions,
+        gradient: &'a RowGradients,
+    }
+
+    impl<E: Element> WithRule for Step<'_, E> {
+        type Output = ();
+
+        fn run<R: RowRule>(self, rule: R) {
+            let (rows, dim, options) = (self.table.rows(), self.table.dim(), self.options);
+            let numbers: Vec<u32> = self.gradient.keys().map(|&row| row as u32).collect();
+            let values: Vec<f32> = self.gradient.values().flatten().copied().collect();
+            let mut whole = Tiles::default();
+            whole.push(Tile { grid: 0, rows: 0..rows, columns: 0..dim, updates: 0..0 });
+            let [first, second, row] = self.states;
+            let mut grids = [(Grid::from(self.table), [grid(first, rows), grid(second, rows), grid(row, rows)])];
+            par::tiles(1, &mut grids, &whole, &|_, (mut table, mut states)| {
+                let mut grads = values.clone();
+                let (table, states) = (&mut table, &mut states);
+                self.tier.run(StepRows { rule, options, table, states, rows: &numbers, grads: &mut grads });
+            });
+        }
+    }
+
+    /// A state's grid; of no columns if there is none.
+    fn grid(state: TableViewMut<'_, f32>, rows: usize) -> Grid<'_, f32> {
+        if state.dim() == 0 { Grid::none(rows) } else { Grid::from(state) }
+    }
+
+    /// SplitMix64.
+    fn next(seed: &mut u64) -> u64 {
+        *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = *seed;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Ordinary numbers, now and then of extreme size; NaN and infinities among them if `odd`.
+    fn value(seed: &mut u64, odd: bool) -> f32 {
+        let z = next(seed);
+        match z % 24 {
+            0 if odd => f32::NAN,
+            1 if odd => f32::INFINITY,
+            2 if odd => f32::NEG_INFINITY,
+            3 if odd => f32::from_bits(z as u32 ^ (z >> 32) as u32),
+            4 => -0.0,
+            5 => 0.0,
+            6 => f32::from_bits((z >> 40) as u32 % 0x0080_0000),
+            7 => 1e-20,
+            8 => 1e-5,
+            9 if odd => 65_519.9,
+            10 if odd => f32::MAX,
+            _ => ((z >> 32) as i32) as f32 / 2.0f32.powi(31),
+        }
+    }
+
+    fn assert_same<E: Element>(got: &[E], want: &[E], context: &str) {
+        for (at, (got, want)) in got.iter().zip(want).enumerate() {
+            let (got, want) = (got.to_f32(), want.to_f32());
+            assert!(got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan(), "{context}: {at} is {got:?}, not {want:?}");
+        }
+    }
+
+    /// Three steps of the kernel on every tier, and of the reference.
+    fn check<E: Element>(make: &dyn Fn() -> Optimizer, odd: bool) {
+        let (rows, dim) = (make().rows(), make().dim());
+        let mut seed = (dim as u64) << 1 | u64::from(odd);
+        let values: Vec<E> = (0..rows * dim).map(|_| E::from_f32(value(&mut seed, odd))).collect();
+        let mut steps: Vec<RowGradients> = Vec::new();
+        for step in 0..3 {
+            let named = (0..rows).filter(|row| (row + step) % 3 != 0);
+            steps.push(named.map(|row| (row, (0..dim).map(|_| value(&mut seed, odd)).collect())).collect());
+        }
+        let mut want = make();
+        let mut want_table = Table::from_slice(&values, rows, dim).unwrap();
+        for gradient in &steps {
+            reference::step(&mut want, want_table.view_mut(), gradient).unwrap();
+        }
+        for &level in Level::available() {
+            let mut got = make();
+            let mut table = Table::from_slice(&values, rows, dim).unwrap();
+            for gradient in &steps {
+                let Parts { rule, step, options, states } = got.parts();
+                let tier = Tier::at(level).unwrap();
+                rule.prepare(step, Step { tier, table: table.view_mut(), states, options, gradient });
+                got.advance();
+            }
+            let context = format!("{want:?} of {} on {level}, odd {odd}", E::DTYPE);
+            assert_same(&table.to_vec(), &want_table.to_vec(), &context);
+            for ((name, got), (_, want)) in got.state().zip(want.state()) {
+                assert_same(&got.to_vec(), &want.to_vec(), &format!("{name} of {context}"));
+            }
+        }
+    }
+
+    fn check_all(make: &dyn Fn() -> Optimizer) {
+        for odd in [false, true] {
+            check::<f32>(make, odd);
+            check::<f16>(make, odd);
+            check::<bf16>(make, odd);
+        }
+    }
+
+    fn rules() -> Vec<Rule> {
+        let mut rules: Vec<Rule> = Rule::NAMES.iter().map(|name| name.parse().unwrap()).collect();
+        rules.push(Sgd { momentum: 0.9, ..Sgd::default() }.into());
+        rules.push(Sgd { momentum: 0.9, nesterov: true, ..Sgd::default() }.into());
+        rules.into_iter().map(|rule| rule.with_lr(0.1)).collect()
+    }
+
+    #[test]
+    fn every_rule_and_dim_is_the_reference() {
+        for rule in rules() {
+            for dim in [1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 64, 130, 257] {
+                check_all(&|| Optimizer::new(rule, 5, dim).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn every_option_is_the_reference() {
+        let random = Rounding::Stochastic { seed: 0x0123_4567_89ab_cdef };
+        for rule in rules() {
+            for dim in [3, 16, 41] {
+                let new = || Optimizer::new(rule, 7, dim).unwrap();
+                check_all(&|| new().with_rounding(random));
+                check_all(&|| new().with_clip_value(0.25).unwrap());
+                check_all(&|| new().with_max_row_norm(0.5).unwrap());
+                check_all(&|| new().with_max_row_norm(1e30).unwrap().with_rounding(random).with_clip_value(1e-3).unwrap());
+                if !matches!(rule, Rule::AdamW(_)) {
+                    check_all(&|| new().with_weight_decay(WeightDecay::L2(0.1)).unwrap());
+                    check_all(&|| new().with_weight_decay(WeightDecay::L2(0.1)).unwrap().with_clip_value(0.1).unwrap());
+                }
+                if !matches!(rule, Rule::AdamW(_) | Rule::Ftrl(_)) {
+                    check_all(&|| new().with_weight_decay(WeightDecay::Decoupled(0.3)).unwrap().with_rounding(random));
+                }
+            }
+        }
+    }
+}
