@@ -120,8 +120,38 @@ impl Element for bf16 {
 pub(crate) mod lanes {
     use super::*;
 
+    /// Values of any element. Operations match on it once and are compiled in this crate, rather than in every crate that calls them.
+    #[derive(Clone, Copy, Debug)]
+    pub enum AnySlice<'a> {
+        F32(&'a [f32]),
+        F16(&'a [f16]),
+        BF16(&'a [bf16]),
+    }
+
+    impl AnySlice<'_> {
+        pub(crate) fn len(&self) -> usize {
+            match self {
+                AnySlice::F32(values) => values.len(),
+                AnySlice::F16(values) => values.len(),
+                AnySlice::BF16(values) => values.len(),
+            }
+        }
+    }
+
+    /// [`AnySlice`], to be changed.
+    #[derive(Debug)]
+    pub enum AnySliceMut<'a> {
+        F32(&'a mut [f32]),
+        F16(&'a mut [f16]),
+        BF16(&'a mut [bf16]),
+    }
+
     /// How vectors of an element are read and written.
     pub trait Lanes: Sized {
+        /// The same values, their type as a value.
+        fn erase(values: &[Self]) -> AnySlice<'_>;
+        /// The same values, their type as a value.
+        fn erase_mut(values: &mut [Self]) -> AnySliceMut<'_>;
         /// Reads `LANES` values.
         fn load<S: Simd>(simd: S, from: &[Self]) -> S::V;
         /// Writes `LANES` values, rounded.
@@ -131,6 +161,12 @@ pub(crate) mod lanes {
     }
 
     impl Lanes for f32 {
+        fn erase(values: &[f32]) -> AnySlice<'_> {
+            AnySlice::F32(values)
+        }
+        fn erase_mut(values: &mut [f32]) -> AnySliceMut<'_> {
+            AnySliceMut::F32(values)
+        }
         #[inline(always)]
         fn load<S: Simd>(simd: S, from: &[f32]) -> S::V {
             simd.load_f32(from)
@@ -146,6 +182,12 @@ pub(crate) mod lanes {
     }
 
     impl Lanes for f16 {
+        fn erase(values: &[f16]) -> AnySlice<'_> {
+            AnySlice::F16(values)
+        }
+        fn erase_mut(values: &mut [f16]) -> AnySliceMut<'_> {
+            AnySliceMut::F16(values)
+        }
         #[inline(always)]
         fn load<S: Simd>(simd: S, from: &[f16]) -> S::V {
             simd.load_f16(from)
@@ -183,6 +225,12 @@ pub(crate) mod lanes {
     }
 
     impl Lanes for bf16 {
+        fn erase(values: &[bf16]) -> AnySlice<'_> {
+            AnySlice::BF16(values)
+        }
+        fn erase_mut(values: &mut [bf16]) -> AnySliceMut<'_> {
+            AnySliceMut::BF16(values)
+        }
         #[inline(always)]
         fn load<S: Simd>(simd: S, from: &[bf16]) -> S::V {
             simd.load_bf16(from)
@@ -285,8 +333,7 @@ mod tests {
 
     /// Numbers in every range of a half: normal, subnormal, between the last finite one and infinity, and odd ones.
     fn numbers() -> Vec<f32> {
-        let mut numbers =
-            vec![0.0, 1.0, 1.0 + f32::EPSILON, 3.3, 65_504.0, 65_519.9, 65_535.9, 6.1e-5, 1e-6, 5.97e-8, 3e-8, 1e-7];
+        let mut numbers = vec![0.0, 1.0, 1.0 + f32::EPSILON, 3.3, 65_504.0, 65_519.9, 65_535.9, 6.1e-5, 1e-6, 5.97e-8, 3e-8, 1e-7];
         numbers.extend((0..200).map(|k| f32::from_bits(0x3000_0000 + k * 0x0012_3457)));
         numbers.iter().flat_map(|&x| [x, -x]).collect()
     }

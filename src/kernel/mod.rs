@@ -15,7 +15,7 @@ pub(crate) use gather::Gather;
 pub(crate) use scatter::{AddInOrder, AddTile, pack, unpack};
 pub(crate) use squares::{SquareSum, sum_of_squares};
 pub(crate) use step::StepRows;
-pub(crate) use sum::{Sources, Sum};
+pub(crate) use sum::{Sources, sum};
 
 /// How many rows ahead to ask memory for a row: some 8 KiB, and 8 to 32 rows. A core keeps far fewer lines than that under way, so what
 /// counts is to be early enough for the slowest of them. Measured against 2 KiB: scatter-add 12 % faster, gathers about equal.

@@ -9,13 +9,13 @@ use std::ops::Range;
 
 use super::scatter::unpack;
 use crate::Element;
-use crate::element::lanes;
-use crate::simd::{Kernel, MAX_LANES, Simd};
+use crate::element::lanes::{self, AnySlice};
+use crate::simd::{Kernel, MAX_LANES, Simd, Tier, prefetch_lines};
 
 /// Where gradients come from, by the second half of a word.
-#[derive(Debug)]
-pub(crate) struct Sources<'a, S> {
-    pub(crate) values: &'a [S],
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sources<'a> {
+    pub(crate) values: AnySlice<'a>,
     /// From one row of `values` to the next.
     pub(crate) stride: usize,
     /// What each gradient is multiplied by, by the second half of a word; all ones if there are none.
@@ -30,40 +30,59 @@ pub(crate) struct Sources<'a, S> {
     pub(crate) by_freq: bool,
 }
 
-impl<S> Clone for Sources<'_, S> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<S> Copy for Sources<'_, S> {}
-
-impl<'a, S: Element> Sources<'a, S> {
-    /// The gradient that a word names.
+impl Sources<'_> {
+    /// Where the gradient that a word names starts in the values.
     #[inline(always)]
-    pub(crate) fn row(&self, second: usize, columns: Range<usize>) -> &'a [S] {
+    fn start(&self, second: usize) -> usize {
         let row = match self.bag_of {
             Some(bag_of) => bag_of[second] as usize,
             None => second,
         };
-        let start = match self.starts {
+        match self.starts {
             Some(starts) => starts[row],
             None => row * self.stride,
-        };
-        &self.values[start + columns.start..start + columns.end]
+        }
+    }
+
+    /// Asks memory for the first `dim` values of the gradient that a word names.
+    #[inline(always)]
+    pub(crate) fn fetch(&self, second: usize, dim: usize) {
+        let start = self.start(second);
+        match self.values {
+            AnySlice::F32(values) => prefetch_lines(&values[start..start + dim]),
+            AnySlice::F16(values) => prefetch_lines(&values[start..start + dim]),
+            AnySlice::BF16(values) => prefetch_lines(&values[start..start + dim]),
+        }
     }
 }
 
-/// Sums the gradients of the first rows of `words`, as many as `rows` has room for.
-pub(crate) struct Sum<'a, 'o, S> {
-    pub(crate) sources: Sources<'a, S>,
+/// Sums the gradients of the first rows of `words`, as many as `rows` has room for: returns how many rows, and how many words they had.
+pub(crate) fn sum(
+    tier: Tier,
+    sources: &Sources<'_>,
+    words: &[u64],
+    columns: Range<usize>,
+    rows: &mut [u32],
+    out: &mut [f32],
+) -> (usize, usize) {
+    match sources.values {
+        AnySlice::F32(values) => tier.run(Sum { sources, values, words, columns, rows, out }),
+        AnySlice::F16(values) => tier.run(Sum { sources, values, words, columns, rows, out }),
+        AnySlice::BF16(values) => tier.run(Sum { sources, values, words, columns, rows, out }),
+    }
+}
+
+/// [`sum`] of values of one element.
+struct Sum<'a, 'o, S> {
+    sources: &'a Sources<'a>,
+    values: &'a [S],
     /// Whole rows' words, from [`pack`](super::pack).
-    pub(crate) words: &'a [u64],
-    pub(crate) columns: Range<usize>,
+    words: &'a [u64],
+    columns: Range<usize>,
     /// Which rows they are.
-    pub(crate) rows: &'o mut [u32],
+    rows: &'o mut [u32],
     /// `[rows.len(), columns.len()]`
-    pub(crate) out: &'o mut [f32],
+    out: &'o mut [f32],
 }
 
 impl<S: Element> Kernel for Sum<'_, '_, S> {
@@ -103,7 +122,14 @@ impl<S: Element> Kernel for Sum<'_, '_, S> {
     }
 }
 
-impl<S: Element> Sum<'_, '_, S> {
+impl<'a, S: Element> Sum<'a, '_, S> {
+    /// The gradient that a word names.
+    #[inline(always)]
+    fn gradient(&self, second: usize, columns: Range<usize>) -> &'a [S] {
+        let start = self.sources.start(second);
+        &self.values[start + columns.start..start + columns.end]
+    }
+
     #[inline(always)]
     fn sum_row<T: Simd, const SCALED: bool>(&mut self, simd: T, words: &[u64], range: Range<usize>) {
         let mut from = 0;
@@ -131,7 +157,7 @@ impl<S: Element> Sum<'_, '_, S> {
             let columns = self.columns.start + from..self.columns.end;
             for &word in words {
                 let second = unpack(word).1;
-                let gradient = lanes::load_part(simd, self.sources.row(second, columns.clone()));
+                let gradient = lanes::load_part(simd, self.gradient(second, columns.clone()));
                 sum = simd.add(sum, self.scaled::<T, SCALED>(simd, gradient, second));
             }
             lanes::store_part(simd, sum, &mut self.out[range.start + from..range.end]);
@@ -144,7 +170,7 @@ impl<S: Element> Sum<'_, '_, S> {
         let mut sums = [simd.splat(0.0); N];
         for &word in words {
             let second = unpack(word).1;
-            let gradient = self.sources.row(second, columns.clone());
+            let gradient = self.gradient(second, columns.clone());
             for (vector, sum) in sums.iter_mut().enumerate() {
                 let gradient = S::load(simd, &gradient[vector * T::LANES..]);
                 *sum = simd.add(*sum, self.scaled::<T, SCALED>(simd, gradient, second));
@@ -167,6 +193,7 @@ impl<S: Element> Sum<'_, '_, S> {
     /// The gradients of a max-pooled bag belong to the rows that gave its values. A row that stands in a bag twice has two equal words.
     #[inline(always)]
     fn max_row<T: Simd>(&mut self, simd: T, row: u32, words: &[u64], range: Range<usize>, argmax: &[u32], dim: usize) {
+        let (sources, values, columns) = (self.sources, self.values, self.columns.clone());
         let out = &mut self.out[range];
         out.fill(0.0);
         for (at, &word) in words.iter().enumerate() {
@@ -174,8 +201,9 @@ impl<S: Element> Sum<'_, '_, S> {
                 continue;
             }
             let bag = unpack(word).1;
-            let gradient = self.sources.row(bag, self.columns.clone());
-            let won = &argmax[bag * dim + self.columns.start..bag * dim + self.columns.end];
+            let start = sources.start(bag);
+            let gradient = &values[start + columns.start..start + columns.end];
+            let won = &argmax[bag * dim + columns.start..bag * dim + columns.end];
             for (out, (gradient, won)) in out.chunks_mut(T::LANES).zip(gradient.chunks(T::LANES).zip(won.chunks(T::LANES))) {
                 let mut lanes = [0.0; MAX_LANES];
                 simd.store_f32(lanes::load_part(simd, gradient), &mut lanes);

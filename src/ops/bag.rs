@@ -8,7 +8,7 @@ use crate::ops::batch::Feature;
 use crate::ops::{Batch, Rows, Workspace};
 use crate::par::{self, Grid, TileMut, Tiles};
 use crate::simd::{CACHE_LINE, Tier};
-use crate::table::{Buffer, TableView, TableViewMut};
+use crate::table::{AnyView, AnyViewMut, Buffer, TableView, TableViewMut};
 
 /// Each bag's rows, pooled into one: a new f32 array `[bags, dim]`.
 ///
@@ -69,13 +69,14 @@ impl Workspace {
         bags: &Bags<'_>,
         pooling: Pooling,
     ) -> Result<Rows<f32>> {
-        let table = table.into();
+        let table: TableView<'_, E> = table.into();
         let (count, dim) = (bags.count(), table.dim());
         let values = count.checked_mul(dim);
         let overflow = || Error::SizeOverflow { shape: vec![count, dim], element_bytes: size_of::<f32>() };
         self.take_bags(bags, table.rows(), pooling)?;
         let mut out = Buffer::zeros(values.ok_or_else(overflow)?)?;
-        self.pool(&table, pooling, TableViewMut::new(&mut out, count, dim, dim)?, Grid::none(count));
+        let whole = TableViewMut::new(&mut out, count, dim, dim)?;
+        self.pool(table.erase(), pooling, whole.erase(), Grid::none(count));
         Ok(Rows::new(out, vec![count], dim))
     }
 
@@ -93,7 +94,7 @@ impl Workspace {
         let (table, out) = (table.into(), out.into());
         check_output([bags.count(), table.dim()], &out)?;
         self.take_bags(bags, table.rows(), pooling)?;
-        self.pool(&table, pooling, out, Grid::none(bags.count()));
+        self.pool(table.erase(), pooling, out.erase(), Grid::none(bags.count()));
         Ok(())
     }
 
@@ -128,7 +129,7 @@ impl Workspace {
         }
         self.take_bags(bags, table.rows(), Pooling::Max)?;
         let argmax = if dim == 0 { Grid::none(count) } else { Grid::dense(argmax, dim) };
-        self.pool(&table, Pooling::Max, out, argmax);
+        self.pool(table.erase(), Pooling::Max, out.erase(), argmax);
         Ok(())
     }
 
@@ -148,8 +149,8 @@ impl Workspace {
         let (feature, bags) = batch.single_of_bags(table.rows())?;
         check_pooling(pooling, feature.weighted)?;
         check_output([bags.len(), table.dim()], &out)?;
-        let job = Job { batch, table, feature, pooling, tier: self.tier };
-        job.run(self.parallelism, &mut self.tiles, out, Grid::none(bags.len()));
+        let job = Job { batch, feature, pooling, tier: self.tier, parallelism: self.parallelism };
+        job.run(table.erase(), &mut self.tiles, out.erase(), Grid::none(bags.len()));
         Ok(())
     }
 
@@ -161,16 +162,10 @@ impl Workspace {
     }
 
     /// Pools what is in the workspace's own batch.
-    fn pool<E: Widen<O>, O: Element>(
-        &mut self,
-        table: &TableView<'_, E>,
-        pooling: Pooling,
-        out: TableViewMut<'_, O>,
-        argmax: Grid<'_, u32>,
-    ) {
+    fn pool(&mut self, table: AnyView<'_>, pooling: Pooling, out: AnyViewMut<'_>, argmax: Grid<'_, u32>) {
         let feature = &self.batch.features()[0];
-        let job = Job { batch: &self.batch, table: *table, feature, pooling, tier: self.tier };
-        job.run(self.parallelism, &mut self.tiles, out, argmax);
+        let job = Job { batch: &self.batch, feature, pooling, tier: self.tier, parallelism: self.parallelism };
+        job.run(table, &mut self.tiles, out, argmax);
     }
 }
 
@@ -187,26 +182,43 @@ fn check_output<O: Element>(expected: [usize; 2], out: &TableViewMut<'_, O>) -> 
 const BLOCK_BYTES: usize = 512 * 1024;
 
 /// The pooling of one feature of a batch.
-struct Job<'a, E> {
+struct Job<'a> {
     batch: &'a Batch,
-    table: TableView<'a, E>,
     feature: &'a Feature,
     pooling: Pooling,
     tier: Tier,
+    parallelism: par::Parallelism,
 }
 
-impl<E: Element> Job<'_, E> {
-    fn run<O: Element>(self, parallelism: par::Parallelism, tiles: &mut Tiles, out: TableViewMut<'_, O>, argmax: Grid<'_, u32>) {
+impl Job<'_> {
+    fn run(self, table: AnyView<'_>, tiles: &mut Tiles, out: AnyViewMut<'_>, argmax: Grid<'_, u32>) {
+        match (table, out) {
+            (AnyView::F32(table), AnyViewMut::F32(out)) => self.typed(table, tiles, out, argmax),
+            (AnyView::F16(table), AnyViewMut::F32(out)) => self.typed(table, tiles, out, argmax),
+            (AnyView::F16(table), AnyViewMut::F16(out)) => self.typed(table, tiles, out, argmax),
+            (AnyView::BF16(table), AnyViewMut::F32(out)) => self.typed(table, tiles, out, argmax),
+            (AnyView::BF16(table), AnyViewMut::BF16(out)) => self.typed(table, tiles, out, argmax),
+            (table, out) => unreachable!("no `Widen` from {table:?} to {out:?}"),
+        }
+    }
+
+    fn typed<E: Element, O: Element>(
+        self,
+        table: TableView<'_, E>,
+        tiles: &mut Tiles,
+        out: TableViewMut<'_, O>,
+        argmax: Grid<'_, u32>,
+    ) {
         let bags = self.feature.bags.clone().unwrap_or(0..0);
-        let (dim, row_bytes) = (self.table.dim(), self.table.dim() * size_of::<E>());
+        let (dim, row_bytes) = (table.dim(), table.dim() * size_of::<E>());
         let moved = self.feature.ids.len().saturating_mul(row_bytes) + bags.len().saturating_mul(dim * size_of::<O>());
-        let workers = parallelism.workers_for(moved);
+        let workers = self.parallelism.workers_for(moved);
         tiles.clear();
         let bounds = &self.batch.bounds()[bags.start..bags.end + 1];
         let unit = CACHE_LINE / size_of::<E>();
         tiles.cut_bags(0, bounds, dim, unit, block_ids(row_bytes, workers), workers);
         par::tiles(workers, &mut [(Grid::from(out), argmax)], tiles, &|tile, (out, argmax)| {
-            pool_tile(self.batch, self.feature, self.table, self.pooling, self.tier, (tile.rows.clone(), out, argmax));
+            pool_tile(self.batch, self.feature, table, self.pooling, self.tier, (tile.rows.clone(), out, argmax));
         });
     }
 }

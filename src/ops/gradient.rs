@@ -1,6 +1,7 @@
 //! What a backward is given: the gradient of a lookup's output, and the lookup.
 
 use crate::element::Element;
+use crate::element::lanes::AnySlice;
 use crate::error::{Error, Result};
 use crate::index::{Bags, Ids, Pooling, grow};
 use crate::kernel::{Sources, total};
@@ -13,7 +14,7 @@ use crate::simd::Tier;
 /// The gradient of a lookup's output, borrowed together with the lookup that it belongs to.
 ///
 /// From it come a [`SparseGrad`], or the step of an [`Optimizer`](crate::Optimizer) without anything in between: the `[ids, dim]` gradient of a
-/// bag's rows is never written to memory. `S` is the gradient's element; arithmetic is in f32.
+/// bag's rows is never written to memory. A gradient may be of any element; arithmetic is in f32.
 ///
 /// ```
 /// use hotrow::{Bags, Gradient, Pooling, sparse_grad};
@@ -25,9 +26,9 @@ use crate::simd::Tier;
 /// # Ok::<(), hotrow::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub struct Gradient<'a, S: Element = f32> {
+pub struct Gradient<'a> {
     pub(super) lookup: Lookup<'a>,
-    values: &'a [S],
+    values: AnySlice<'a>,
     stride: Option<usize>,
     by_freq: bool,
     padding_idx: Option<i64>,
@@ -42,15 +43,15 @@ pub(super) enum Lookup<'a> {
     Sparse(&'a SparseGrad),
 }
 
-impl<'a, S: Element> Gradient<'a, S> {
+impl<'a> Gradient<'a> {
     /// Of a gather: `values` is `ids.shape + [dim]`.
-    pub fn of_gather(ids: impl Into<Ids<'a>>, values: &'a (impl AsRef<[S]> + ?Sized)) -> Gradient<'a, S> {
-        Gradient::new(Lookup::Ids(ids.into()), values.as_ref())
+    pub fn of_gather<S: Element>(ids: impl Into<Ids<'a>>, values: &'a (impl AsRef<[S]> + ?Sized)) -> Gradient<'a> {
+        Gradient::new(Lookup::Ids(ids.into()), S::erase(values.as_ref()))
     }
 
     /// Of pooled bags: `values` is `[bags, dim]`. For [`Pooling::Max`] see [`of_max`](Gradient::of_max).
-    pub fn of_bags(bags: &Bags<'a>, pooling: Pooling, values: &'a (impl AsRef<[S]> + ?Sized)) -> Gradient<'a, S> {
-        Gradient::new(Lookup::Bags(*bags, pooling), values.as_ref())
+    pub fn of_bags<S: Element>(bags: &Bags<'a>, pooling: Pooling, values: &'a (impl AsRef<[S]> + ?Sized)) -> Gradient<'a> {
+        Gradient::new(Lookup::Bags(*bags, pooling), S::erase(values.as_ref()))
     }
 
     /// Of max-pooled bags, with what [`Workspace::bag_max_into`](crate::Workspace::bag_max_into) wrote: each value's gradient goes to the row that it came from.
@@ -63,47 +64,47 @@ impl<'a, S: Element> Gradient<'a, S> {
     /// assert_eq!(gradient.to_dense()?.to_vec(), [0.0, 20.0, 10.0, 0.0]);
     /// # Ok::<(), hotrow::Error>(())
     /// ```
-    pub fn of_max(bags: &Bags<'a>, argmax: &'a [u32], values: &'a (impl AsRef<[S]> + ?Sized)) -> Gradient<'a, S> {
-        Gradient::new(Lookup::Max(*bags, argmax), values.as_ref())
+    pub fn of_max<S: Element>(bags: &Bags<'a>, argmax: &'a [u32], values: &'a (impl AsRef<[S]> + ?Sized)) -> Gradient<'a> {
+        Gradient::new(Lookup::Max(*bags, argmax), S::erase(values.as_ref()))
     }
 
     /// Of a batch that was prepared: `[bags, dim]`, or `[ids, dim]` where it is not made of bags (and `pooling` means nothing).
-    pub fn of_batch(batch: &'a Batch, pooling: Pooling, values: &'a (impl AsRef<[S]> + ?Sized)) -> Gradient<'a, S> {
-        Gradient::new(Lookup::Batch(batch, pooling), values.as_ref())
+    pub fn of_batch<S: Element>(batch: &'a Batch, pooling: Pooling, values: &'a (impl AsRef<[S]> + ?Sized)) -> Gradient<'a> {
+        Gradient::new(Lookup::Batch(batch, pooling), S::erase(values.as_ref()))
     }
 
-    fn new(lookup: Lookup<'a>, values: &'a [S]) -> Gradient<'a, S> {
+    fn new(lookup: Lookup<'a>, values: AnySlice<'a>) -> Gradient<'a> {
         Gradient { lookup, values, stride: None, by_freq: false, padding_idx: None }
     }
 
     /// The gradient's rows are so many values apart: a part of the columns of a wider array.
     #[must_use]
-    pub fn with_stride(self, stride: usize) -> Gradient<'a, S> {
+    pub fn with_stride(self, stride: usize) -> Gradient<'a> {
         Gradient { stride: Some(stride), ..self }
     }
 
     /// Divides the summed gradient of each row by how often the row stands in the batch: PyTorch's `scale_grad_by_freq`.
     #[must_use]
-    pub fn scale_by_freq(self, by_freq: bool) -> Gradient<'a, S> {
+    pub fn scale_by_freq(self, by_freq: bool) -> Gradient<'a> {
         Gradient { by_freq, ..self }
     }
 
     /// The row that is padding gets no gradient: PyTorch's `padding_idx`. A negative number counts from the end. Of bags it is best
     /// said by [`Bags::with_padding_idx`], which is what this does.
     #[must_use]
-    pub fn with_padding_idx(self, row: i64) -> Gradient<'a, S> {
+    pub fn with_padding_idx(self, row: i64) -> Gradient<'a> {
         Gradient { padding_idx: Some(row), ..self }
     }
 }
 
-impl<'a> Gradient<'a, f32> {
+impl<'a> Gradient<'a> {
     /// A gradient that has been summed by row already.
-    pub fn of_sparse(gradient: &'a SparseGrad) -> Gradient<'a, f32> {
-        Gradient::new(Lookup::Sparse(gradient), gradient.values())
+    pub fn of_sparse(gradient: &'a SparseGrad) -> Gradient<'a> {
+        Gradient::new(Lookup::Sparse(gradient), AnySlice::F32(gradient.values()))
     }
 }
 
-impl<'a, S: Element> Gradient<'a, S> {
+impl<'a> Gradient<'a> {
     /// Checks the lookup and partitions its ids, in `own` unless a batch was prepared.
     pub(super) fn take<'b>(&self, own: &'b mut Batch, shape: [usize; 2], run: Run) -> Result<&'b Batch>
     where
@@ -137,7 +138,7 @@ impl<'a, S: Element> Gradient<'a, S> {
     }
 
     /// Where the summed gradients come from, checked: `batch` is what [`take`](Gradient::take) gave.
-    pub(super) fn sources<'b>(&self, batch: &'b Batch, dim: usize, scales: &'b mut Vec<f32>) -> Result<Sources<'b, S>>
+    pub(super) fn sources<'b>(&self, batch: &'b Batch, dim: usize, scales: &'b mut Vec<f32>) -> Result<Sources<'b>>
     where
         'a: 'b,
     {

@@ -1,5 +1,6 @@
 //! Scatter-add: rows added to rows by id.
 
+use crate::element::lanes::AnySlice;
 use crate::element::{DType, Element};
 use crate::error::{Error, Result};
 use crate::index::{self, Ids};
@@ -8,7 +9,7 @@ use crate::ops::Workspace;
 use crate::ops::plan::{Order, Source};
 use crate::par::{self, Grid};
 use crate::simd::CACHE_LINE;
-use crate::table::{Table, TableViewMut};
+use crate::table::{AnyViewMut, Table, TableViewMut};
 
 /// `table[ids[k]] += alpha * source[k]` for every `k` in input order, duplicates included.
 ///
@@ -66,7 +67,21 @@ impl Workspace {
         source: &[S],
         alpha: f32,
     ) -> Result<()> {
-        let (table, ids) = (table.into(), ids.into());
+        let ids = ids.into();
+        match (table.into().erase(), S::erase(source)) {
+            (AnyViewMut::F32(table), AnySlice::F32(source)) => self.add(table, ids, source, alpha),
+            (AnyViewMut::F32(table), AnySlice::F16(source)) => self.add(table, ids, source, alpha),
+            (AnyViewMut::F32(table), AnySlice::BF16(source)) => self.add(table, ids, source, alpha),
+            (AnyViewMut::F16(table), AnySlice::F32(source)) => self.add(table, ids, source, alpha),
+            (AnyViewMut::F16(table), AnySlice::F16(source)) => self.add(table, ids, source, alpha),
+            (AnyViewMut::F16(table), AnySlice::BF16(source)) => self.add(table, ids, source, alpha),
+            (AnyViewMut::BF16(table), AnySlice::F32(source)) => self.add(table, ids, source, alpha),
+            (AnyViewMut::BF16(table), AnySlice::F16(source)) => self.add(table, ids, source, alpha),
+            (AnyViewMut::BF16(table), AnySlice::BF16(source)) => self.add(table, ids, source, alpha),
+        }
+    }
+
+    fn add<E: Element, S: Element>(&mut self, table: TableViewMut<'_, E>, ids: Ids<'_>, source: &[S], alpha: f32) -> Result<()> {
         let (rows, dim) = (table.rows(), table.dim());
         let needed = ids.len().checked_mul(dim);
         if needed != Some(source.len()) {

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::kernel::SquareSum;
 use crate::ops::Workspace;
@@ -39,7 +38,7 @@ pub struct SparseGrad {
 /// Those of the lookup, as [`bag`](crate::bag()) or [`gather`](crate::gather()); [`Error::ShapeMismatch`] when the gradient has another
 /// length than the lookup's output, [`Error::StrideTooShort`], [`Error::MaxWithoutArgmax`], [`Error::BatchMismatch`];
 /// [`Error::OutOfMemory`].
-pub fn sparse_grad<S: Element>(gradient: Gradient<'_, S>, rows: usize, dim: usize) -> Result<SparseGrad> {
+pub fn sparse_grad(gradient: Gradient<'_>, rows: usize, dim: usize) -> Result<SparseGrad> {
     Workspace::new().sparse_grad(gradient, rows, dim)
 }
 
@@ -48,7 +47,7 @@ impl Workspace {
     ///
     /// # Errors
     /// As [`sparse_grad`](crate::sparse_grad()).
-    pub fn sparse_grad<S: Element>(&mut self, gradient: Gradient<'_, S>, rows: usize, dim: usize) -> Result<SparseGrad> {
+    pub fn sparse_grad(&mut self, gradient: Gradient<'_>, rows: usize, dim: usize) -> Result<SparseGrad> {
         if let Lookup::Sparse(gradient) = gradient.lookup {
             gradient.check_shape([rows, dim])?;
             return gradient.try_clone();
@@ -78,7 +77,7 @@ impl Workspace {
         let mut values = Buffer::zeros(values)?;
         let grid = if dim == 0 { Grid::none(n) } else { Grid::dense(&mut values, dim) };
         run_sums(workers, grid, Grid::dense(&mut numbers, 1), &sums, &|tile, part| {
-            sum_tile(run.tier, sources, words, (tile, dim, 0), part);
+            sum_tile(run.tier, &sources, words, (tile, dim, 0), part);
         });
         Ok(SparseGrad { rows: numbers, values, shape: [rows, dim] })
     }

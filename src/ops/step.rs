@@ -14,7 +14,7 @@ use crate::ops::{SparseGrad, Workspace};
 use crate::optim::{Optimizer, Parts, RowRule, Rule, StepOptions, WithRule, refuse_non_finite};
 use crate::par::{self, Grid, Tile, TileMut, Tiles};
 use crate::simd::Tier;
-use crate::table::TableViewMut;
+use crate::table::{AnyViewMut, TableViewMut};
 
 impl Optimizer {
     /// One step: the gradients of equal ids are summed in the order of the ids, and each row that has any moves once.
@@ -31,11 +31,7 @@ impl Optimizer {
     ///
     /// # Errors
     /// As [`Workspace::step`].
-    pub fn step<'t, E: Element, S: Element>(
-        &mut self,
-        table: impl Into<TableViewMut<'t, E>>,
-        gradient: Gradient<'_, S>,
-    ) -> Result<()> {
+    pub fn step<'t, E: Element>(&mut self, table: impl Into<TableViewMut<'t, E>>, gradient: Gradient<'_>) -> Result<()> {
         Workspace::new().step(self, table, gradient)
     }
 }
@@ -48,13 +44,25 @@ impl Workspace {
     /// Those of the lookup and of its gradient, as [`sparse_grad`](crate::sparse_grad());
     /// [`Error::OptimizerShape`](crate::Error::OptimizerShape) when the optimizer was made for a table of another shape;
     /// [`Error::NonFiniteGradient`](crate::Error::NonFiniteGradient) where the optimizer checks. Table and state are unchanged then.
-    pub fn step<'t, E: Element, S: Element>(
+    pub fn step<'t, E: Element>(
         &mut self,
         optimizer: &mut Optimizer,
         table: impl Into<TableViewMut<'t, E>>,
-        gradient: Gradient<'_, S>,
+        gradient: Gradient<'_>,
     ) -> Result<()> {
-        let table = table.into();
+        match table.into().erase() {
+            AnyViewMut::F32(table) => self.step_typed(optimizer, table, gradient),
+            AnyViewMut::F16(table) => self.step_typed(optimizer, table, gradient),
+            AnyViewMut::BF16(table) => self.step_typed(optimizer, table, gradient),
+        }
+    }
+
+    fn step_typed<E: Element>(
+        &mut self,
+        optimizer: &mut Optimizer,
+        table: TableViewMut<'_, E>,
+        gradient: Gradient<'_>,
+    ) -> Result<()> {
         let [rows, dim] = [table.rows(), table.dim()];
         optimizer.check_table(rows, dim)?;
         if optimizer.needs_whole_gradient() {
@@ -131,14 +139,14 @@ pub(super) struct Rows {
 pub(super) type Part<'p, E> = (TileMut<'p, E>, [TileMut<'p, f32>; 3]);
 
 /// One step of one or many tables.
-pub(super) struct Job<'a, S> {
-    pub(super) sources: Sources<'a, S>,
+pub(super) struct Job<'a> {
+    pub(super) sources: Sources<'a>,
     pub(super) words: &'a [u64],
     pub(super) spans: &'a [Span],
     pub(super) tier: Tier,
 }
 
-impl<S: Element> Job<'_, S> {
+impl Job<'_> {
     /// Sums and steps the rows of a tile.
     pub(super) fn step<E: Element>(&self, own: Rows, tile: &Tile, (table, states): Part<'_, E>) {
         let Span { base, dim, .. } = self.spans[tile.grid];
@@ -149,7 +157,7 @@ impl<S: Element> Job<'_, S> {
             table,
             states,
             words,
-            sources: self.sources,
+            sources: &self.sources,
             base: base as u32,
             dim,
         };
@@ -177,7 +185,7 @@ pub(crate) struct Heavy {
 
 impl Heavy {
     /// Sums the heavy tiles of `shares`, columns apart.
-    pub(super) fn sum<S: Element>(&mut self, job: &Job<'_, S>, shares: &Shares, workers: usize) -> Result<()> {
+    pub(super) fn sum(&mut self, job: &Job<'_>, shares: &Shares, workers: usize) -> Result<()> {
         self.tiles.clear();
         self.sums.clear();
         if shares.heavy.as_slice().is_empty() {
@@ -199,25 +207,25 @@ impl Heavy {
             let first = unpack(job.words[tile.updates.start]).0 as usize;
             let table = job.spans.partition_point(|span| span.base <= first) - 1;
             let Span { base, dim, .. } = job.spans[table];
-            sum_tile(job.tier, job.sources, job.words, (tile, dim, base as u32), part);
+            sum_tile(job.tier, &job.sources, job.words, (tile, dim, base as u32), part);
         });
         Ok(())
     }
 }
 
 /// Words whose gradients are summed and applied.
-struct StepWords<'a, 'p, E, S> {
+struct StepWords<'a, 'p, E> {
     tier: Tier,
     options: StepOptions,
     table: TileMut<'p, E>,
     states: [TileMut<'p, f32>; 3],
     words: &'a [u64],
-    sources: Sources<'a, S>,
+    sources: &'a Sources<'a>,
     base: u32,
     dim: usize,
 }
 
-impl<E: Element, S: Element> WithRule for StepWords<'_, '_, E, S> {
+impl<E: Element> WithRule for StepWords<'_, '_, E> {
     type Output = ();
 
     fn run<R: RowRule>(mut self, rule: R) {
@@ -238,13 +246,13 @@ impl<E: Element, S: Element> WithRule for StepWords<'_, '_, E, S> {
     }
 }
 
-impl<E: Element, S: Element> StepWords<'_, '_, E, S> {
+impl<E: Element> StepWords<'_, '_, E> {
     /// Asks for all that these words need. Returns where they end.
     fn fetch(&self, range: std::ops::Range<usize>) -> usize {
         let mut before = None;
         for &word in &self.words[range.clone()] {
             let (row, second) = unpack(word);
-            fetch(self.sources.row(second, 0..self.dim));
+            self.sources.fetch(second, self.dim);
             if before != Some(row) {
                 fetch_row(&self.table, &self.states, row - self.base);
             }

@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use crate::element::Element;
-use crate::kernel::{Sources, Sum, unpack};
+use crate::kernel::{Sources, sum, unpack};
 use crate::ops::plan::Plan;
 use crate::par::{self, Cut, Grid, Tile, TileMut, Tiles};
 use crate::simd::{CACHE_LINE, Tier};
@@ -78,9 +77,9 @@ pub(super) fn cut_sums(sums: &mut Tiles, tile: &Tile, dim: usize, rows: Range<us
 }
 
 /// Writes the sums of a tile from [`cut_sums`], and which rows they are of: those of the words, less `base`.
-pub(super) fn sum_tile<S: Element>(
+pub(super) fn sum_tile(
     tier: Tier,
-    sources: Sources<'_, S>,
+    sources: &Sources<'_>,
     words: &[u64],
     (tile, dim, base): (&Tile, usize, u32),
     (mut values, mut numbers): (TileMut<'_, f32>, TileMut<'_, u32>),
@@ -125,17 +124,16 @@ impl Chunk {
     }
 
     /// Sums the gradients of the first rows of `words`: which rows, their sums, and how many words they were.
-    pub(super) fn sum<S: Element>(
+    pub(super) fn sum(
         &mut self,
         tier: Tier,
-        sources: Sources<'_, S>,
+        sources: &Sources<'_>,
         words: &[u64],
         columns: Range<usize>,
     ) -> (&mut [u32], &mut [f32], usize) {
         let room = (ON_STACK / self.width.max(1)).clamp(1, ROWS);
         let out = if self.heap.is_empty() { &mut self.stack[..] } else { &mut self.heap[..] };
-        let sum = Sum { sources, words, columns, rows: &mut self.rows[..room], out };
-        let (count, used) = tier.run(sum);
+        let (count, used) = sum(tier, sources, words, columns, &mut self.rows[..room], out);
         let out = if self.heap.is_empty() { &mut self.stack[..] } else { &mut self.heap[..] };
         (&mut self.rows[..count], &mut out[..count * self.width], used)
     }

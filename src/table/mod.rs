@@ -10,4 +10,5 @@ pub use initializer::Initializer;
 pub(crate) use memory::FILL_BYTES;
 pub use memory::{Buffer, MemoryReport};
 pub use owned::Table;
+pub(crate) use view::{AnyView, AnyViewMut};
 pub use view::{TableView, TableViewMut};

@@ -2,9 +2,12 @@
 
 use std::fmt;
 
+use half::{bf16, f16};
+
 use super::layout::Layout;
 use super::owned::Table;
 use crate::element::Element;
+use crate::element::lanes::{AnySlice, AnySliceMut};
 use crate::error::{Error, Result};
 
 /// A borrowed table: `[rows, dim]`, with `stride` elements from one row to the next.
@@ -137,6 +140,46 @@ impl<'a, E: Element> TableViewMut<'a, E> {
     /// The values, padding included.
     pub(crate) fn into_values(self) -> &'a mut [E] {
         self.values
+    }
+}
+
+/// A [`TableView`] of any element.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum AnyView<'a> {
+    F32(TableView<'a, f32>),
+    F16(TableView<'a, f16>),
+    BF16(TableView<'a, bf16>),
+}
+
+/// A [`TableViewMut`] of any element.
+#[derive(Debug)]
+pub(crate) enum AnyViewMut<'a> {
+    F32(TableViewMut<'a, f32>),
+    F16(TableViewMut<'a, f16>),
+    BF16(TableViewMut<'a, bf16>),
+}
+
+impl<'a, E: Element> TableView<'a, E> {
+    /// The same table, its element as a value.
+    pub(crate) fn erase(self) -> AnyView<'a> {
+        let layout = self.layout;
+        match E::erase(self.values) {
+            AnySlice::F32(values) => AnyView::F32(TableView { values, layout }),
+            AnySlice::F16(values) => AnyView::F16(TableView { values, layout }),
+            AnySlice::BF16(values) => AnyView::BF16(TableView { values, layout }),
+        }
+    }
+}
+
+impl<'a, E: Element> TableViewMut<'a, E> {
+    /// The same table, its element as a value.
+    pub(crate) fn erase(self) -> AnyViewMut<'a> {
+        let layout = self.layout;
+        match E::erase_mut(self.values) {
+            AnySliceMut::F32(values) => AnyViewMut::F32(TableViewMut { values, layout }),
+            AnySliceMut::F16(values) => AnyViewMut::F16(TableViewMut { values, layout }),
+            AnySliceMut::BF16(values) => AnyViewMut::BF16(TableViewMut { values, layout }),
+        }
     }
 }
 
