@@ -234,7 +234,7 @@ impl<E: Element> WithRule for StepWords<'_, '_, E> {
         let (mut at, mut fetched) = (0, 0);
         while at < self.words.len() {
             // Few words of a long run are worth fetching: they are all of one row.
-            fetched = self.fetch(fetched.max(at)..(at + 2 * ahead).min(self.words.len()));
+            fetched = self.fetch(fetched.max(at)..(at + ahead).min(self.words.len()));
             let (rows, grads, used) = chunk.sum(self.tier, self.sources, &self.words[at..], 0..self.dim);
             for row in &mut *rows {
                 *row -= self.base;
