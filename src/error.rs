@@ -162,6 +162,9 @@ pub enum Error {
     /// A padding row was named after the ids had been partitioned.
     #[error("padding_idx comes too late for a prepared batch or a summed gradient: give it to the bags, or to a gradient of ids")]
     PreparedPadding,
+    /// How often the rows of a summed gradient stood in the batch is not known any more.
+    #[error("scale_by_freq comes too late for a summed gradient: scale it where it is summed")]
+    SummedFrequencies,
     /// A sparse gradient is for a table of another shape.
     #[error("the gradient is for a table of shape {gradient:?}, but the table has shape {table:?}")]
     GradientShape {

@@ -208,6 +208,9 @@ impl Batch {
 
     /// Checks ids into the place after those that are there.
     fn check(&mut self, ids: &Ids<'_>, rows: usize, base: u32, tier: Tier, parallelism: Parallelism) -> Result<Range<usize>> {
+        if rows > (MISSING - base) as usize {
+            return Err(Error::TooManyRows { rows });
+        }
         let range = self.ids..self.ids + ids.len();
         if range.end > u32::MAX as usize {
             return Err(Error::TooManyIds { ids: range.end });

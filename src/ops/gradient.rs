@@ -83,7 +83,8 @@ impl<'a> Gradient<'a> {
         Gradient { stride: Some(stride), ..self }
     }
 
-    /// Divides the summed gradient of each row by how often the row stands in the batch: PyTorch's `scale_grad_by_freq`.
+    /// Divides the summed gradient of each row by how often the row stands in the batch: PyTorch's `scale_grad_by_freq`. What has been
+    /// summed already cannot be divided so.
     #[must_use]
     pub fn scale_by_freq(self, by_freq: bool) -> Gradient<'a> {
         Gradient { by_freq, ..self }
@@ -105,6 +106,19 @@ impl<'a> Gradient<'a> {
 }
 
 impl<'a> Gradient<'a> {
+    /// The gradient itself, where it has been summed already, checked against the shape of the table.
+    pub(super) fn summed(&self, table: [usize; 2]) -> Result<Option<&'a SparseGrad>> {
+        let Lookup::Sparse(summed) = self.lookup else { return Ok(None) };
+        if self.padding_idx.is_some() {
+            return Err(Error::PreparedPadding);
+        }
+        if self.by_freq {
+            return Err(Error::SummedFrequencies);
+        }
+        summed.check_shape(table)?;
+        Ok(Some(summed))
+    }
+
     /// Checks the lookup and partitions its ids, in `own` unless a batch was prepared.
     pub(super) fn take<'b>(&self, own: &'b mut Batch, shape: [usize; 2], run: Run) -> Result<&'b Batch>
     where
@@ -133,7 +147,7 @@ impl<'a> Gradient<'a> {
             }
             Lookup::Batch(..) | Lookup::Sparse(_) => {}
         }
-        own.make_plan(parallelism.workers_for(own.rows().len().saturating_mul(dim * size_of::<f32>())))?;
+        own.make_plan(parallelism.workers_for(own.rows().len().saturating_mul(dim.saturating_mul(size_of::<f32>()))))?;
         Ok(own)
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::error::{Error, Result};
 use crate::kernel::SquareSum;
 use crate::ops::Workspace;
-use crate::ops::gradient::{Gradient, Lookup, Run};
+use crate::ops::gradient::{Gradient, Run};
 use crate::ops::sums::{Span, count_rows, cut_sums, run_sums, sum_tile};
 use crate::par::{self, Grid, Tiles};
 use crate::simd::Tier;
@@ -36,8 +36,8 @@ pub struct SparseGrad {
 ///
 /// # Errors
 /// Those of the lookup, as [`bag`](crate::bag()) or [`gather`](crate::gather()); [`Error::ShapeMismatch`] when the gradient has another
-/// length than the lookup's output, [`Error::StrideTooShort`], [`Error::MaxWithoutArgmax`], [`Error::BatchMismatch`];
-/// [`Error::OutOfMemory`].
+/// length than the lookup's output, [`Error::StrideTooShort`], [`Error::MaxWithoutArgmax`], [`Error::BatchMismatch`],
+/// [`Error::PreparedPadding`], [`Error::SummedFrequencies`], [`Error::TooManyRows`]; [`Error::OutOfMemory`].
 pub fn sparse_grad(gradient: Gradient<'_>, rows: usize, dim: usize) -> Result<SparseGrad> {
     Workspace::new().sparse_grad(gradient, rows, dim)
 }
@@ -48,14 +48,13 @@ impl Workspace {
     /// # Errors
     /// As [`sparse_grad`](crate::sparse_grad()).
     pub fn sparse_grad(&mut self, gradient: Gradient<'_>, rows: usize, dim: usize) -> Result<SparseGrad> {
-        if let Lookup::Sparse(gradient) = gradient.lookup {
-            gradient.check_shape([rows, dim])?;
-            return gradient.try_clone();
+        if let Some(summed) = gradient.summed([rows, dim])? {
+            return summed.try_clone();
         }
         let run = Run { tier: self.tier, parallelism: self.parallelism };
         let batch = gradient.take(&mut self.batch, [rows, dim], run)?;
         let sources = gradient.sources(batch, dim, &mut self.scales)?;
-        let workers = run.parallelism.workers_for(batch.rows().len().saturating_mul(2 * dim * size_of::<f32>()));
+        let workers = run.parallelism.workers_for(batch.rows().len().saturating_mul(dim.saturating_mul(2 * size_of::<f32>())));
         let plan = batch.plan();
         self.shares.cut(plan, &[Span { base: 0, rows, dim }], workers);
         let (even, heavy) = (self.shares.even.as_slice(), self.shares.heavy.as_slice());

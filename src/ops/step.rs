@@ -8,7 +8,7 @@ use crate::element::Element;
 use crate::error::Result;
 use crate::index::grow;
 use crate::kernel::{Sources, StepRows, prefetch_distance, unpack};
-use crate::ops::gradient::{Gradient, Lookup, Run};
+use crate::ops::gradient::{Gradient, Run};
 use crate::ops::sums::{Chunk, ROWS, Shares, Span, count_rows, cut_sums, run_sums, sum_tile};
 use crate::ops::{SparseGrad, Workspace};
 use crate::optim::{Optimizer, Parts, RowRule, Rule, StepOptions, WithRule, refuse_non_finite};
@@ -74,8 +74,7 @@ impl Workspace {
                 summed.clip_by_norm(max);
             }
             self.step_summed(optimizer, table, &summed);
-        } else if let Lookup::Sparse(summed) = gradient.lookup {
-            summed.check_shape([rows, dim])?;
+        } else if let Some(summed) = gradient.summed([rows, dim])? {
             self.step_summed(optimizer, table, summed);
         } else {
             let run = Run { tier: self.tier, parallelism: self.parallelism };
