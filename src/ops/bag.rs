@@ -210,6 +210,10 @@ impl Job<'_> {
         argmax: Grid<'_, u32>,
     ) {
         let bags = self.feature.bags.clone().unwrap_or(0..0);
+        if bags.is_empty() {
+            return;
+        }
+        // One row of the output is in memory, so the size of one row fits.
         let (dim, row_bytes) = (table.dim(), table.dim() * size_of::<E>());
         let moved = self.feature.ids.len().saturating_mul(row_bytes) + bags.len().saturating_mul(dim * size_of::<O>());
         let workers = self.parallelism.workers_for(moved);
