@@ -38,7 +38,7 @@ fn check<E: Widen<f32> + Widen<O>, O: Element>(case: &BagCase, pooling: Pooling)
     let drawn = if pooling == Pooling::Max { drawn.unweighted() } else { drawn };
     let (bags, plain) = (drawn.bags(), drawn.plain(case.rows));
     let want: Vec<O> = reference::bag(table, &plain, pooling);
-    let argmax = reference::bag_argmax(table, &plain);
+    let argmax = if pooling == Pooling::Max { reference::bag_argmax(table, &plain) } else { Vec::new() };
     let blank = vec![O::from_f32(BLANK); plain.count() * case.stride];
     for mut workspace in workspaces() {
         let context = format!("{pooling}, {} to {}, {}, {case:?}", E::DTYPE, O::DTYPE, label(&workspace));
@@ -46,6 +46,15 @@ fn check<E: Widen<f32> + Widen<O>, O: Element>(case: &BagCase, pooling: Pooling)
         let out = TableViewMut::new(&mut spread, plain.count(), case.dim, case.stride).unwrap();
         workspace.bag_into(table, &bags, pooling, out).unwrap();
         assert_same(&compact(&spread, case.dim, case.stride, &context), &want, &context);
+
+        // The same batch, checked once and pooled twice.
+        let batch = workspace.batch(&bags, case.rows).unwrap();
+        for _ in 0..2 {
+            spread.clone_from(&blank);
+            let out = TableViewMut::new(&mut spread, plain.count(), case.dim, case.stride).unwrap();
+            workspace.bag_batch_into(table, &batch, pooling, out).unwrap();
+            assert_same(&compact(&spread, case.dim, case.stride, &context), &want, &context);
+        }
 
         if pooling == Pooling::Max {
             spread.clone_from(&blank);
@@ -67,7 +76,7 @@ fn check_elements(case: &BagCase, pooling: Pooling) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 24 } else { 160 }))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 20 } else { 120 }))]
 
     #[test]
     fn sums_equal_the_plain_loop(case in bag_case(), pooling in proptest::sample::select(&SUMS[..])) {
@@ -239,6 +248,8 @@ fn empty_inputs() {
     let none: [i64; 0] = [];
     let no_bags = Bags::from_offsets::<i64>(&none, &[]);
     let hollow = Bags::from_splits(&none, &[0i64, 0, 0]);
+    let nothing: [f32; 0] = [];
+    let widest = TableView::new(&nothing, 0, usize::MAX, usize::MAX).unwrap();
     for mut workspace in workspaces() {
         for pooling in [Pooling::Sum, Pooling::Mean, Pooling::Sqrtn, Pooling::Max] {
             let table = ones::<f32>(3, 2);
@@ -248,6 +259,9 @@ fn empty_inputs() {
             assert_eq!(workspace.bag(&no_rows, &hollow, pooling).unwrap().as_slice(), [0.0; 4]);
             let narrow = Table::<f32>::zeros(3, 0).unwrap();
             assert_eq!(workspace.bag(&narrow, &Bags::from_offsets(&[1], &[0i64, 1]), pooling).unwrap().shape(), [2, 0]);
+            assert_eq!(workspace.bag(widest, &no_bags, pooling).unwrap().shape(), [0, usize::MAX]);
+            let error = workspace.bag(widest, &hollow, pooling).unwrap_err();
+            assert_eq!(error, Error::SizeOverflow { shape: vec![2, usize::MAX], element_bytes: 4 });
         }
     }
 }
@@ -307,6 +321,7 @@ fn malformed_bags_change_nothing() {
             if bags.weights().is_none() {
                 assert_refused(&mut workspace, &table, &bags, Pooling::Max, &want);
             }
+            assert_eq!(workspace.batch(&bags, 5).unwrap_err().to_string(), want.to_string());
         }
     }
     for mut workspace in workspaces() {

@@ -97,7 +97,7 @@ impl Strays {
 /// Small tables, and batches large enough to be cut among threads.
 pub fn bag_case() -> impl Strategy<Value = BagCase> {
     let lengths = prop_oneof![
-        12 => Just(Lengths::Few),
+        18 => Just(Lengths::Few),
         1 => Just(Lengths::Many),
         1 => Just(Lengths::MostlyEmpty),
         2 => Just(Lengths::OneHeavy),
