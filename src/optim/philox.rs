@@ -19,12 +19,12 @@ pub(crate) fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
 }
 
 /// How many counters [`philox_run`] takes at once.
-const COUNTERS: usize = 8;
+const COUNTERS: usize = 16;
 
 /// The words of [`philox_run`].
 pub(crate) const RUN: usize = 4 * COUNTERS;
 
-/// The words of eight counters that differ in their second word, which counts up from `counter[1]`. The same arithmetic in arrays, which compilers
+/// The words of sixteen counters that differ in their second word, which counts up from `counter[1]`. The same arithmetic in arrays, which compilers
 /// turn into vectors.
 #[inline(always)]
 pub(crate) fn philox_run(counter: [u32; 4], key: [u32; 2]) -> [u32; RUN] {
