@@ -3,17 +3,17 @@
 
 mod bag;
 mod ceiling;
+mod dot;
 mod gather;
 mod scatter;
-mod squares;
 mod step;
 mod sum;
 
 pub(crate) use bag::{Pool, total};
 pub(crate) use ceiling::{ReadRows, StreamCopy};
+pub(crate) use dot::{RowDots, dot_of, sum_of_squares};
 pub(crate) use gather::Gather;
 pub(crate) use scatter::{AddInOrder, AddTile, pack, unpack};
-pub(crate) use squares::{SquareSum, sum_of_squares};
 pub(crate) use step::StepRows;
 pub(crate) use sum::{Sources, sum};
 

@@ -1,6 +1,6 @@
 //! One step of an optimizer on a few rows whose gradients are summed.
 
-use super::squares::sum_of_squares;
+use super::dot::sum_of_squares;
 use crate::element::{DType, Element, lanes};
 use crate::optim::{Noise, RUN, RowRule, StepOptions};
 use crate::par::TileMut;

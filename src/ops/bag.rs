@@ -155,14 +155,14 @@ impl Workspace {
     }
 
     /// Checks bags into the workspace's own batch.
-    fn take_bags(&mut self, bags: &Bags<'_>, rows: usize, pooling: Pooling) -> Result<()> {
+    pub(super) fn take_bags(&mut self, bags: &Bags<'_>, rows: usize, pooling: Pooling) -> Result<()> {
         check_pooling(pooling, bags.weights().is_some())?;
         self.batch.clear();
         self.batch.add_bags(bags, rows, 0, self.tier, self.parallelism)
     }
 
     /// Pools what is in the workspace's own batch.
-    fn pool(&mut self, table: AnyView<'_>, pooling: Pooling, out: AnyViewMut<'_>, argmax: Grid<'_, u32>) {
+    pub(super) fn pool(&mut self, table: AnyView<'_>, pooling: Pooling, out: AnyViewMut<'_>, argmax: Grid<'_, u32>) {
         let feature = &self.batch.features()[0];
         let job = Job { batch: &self.batch, feature, pooling, tier: self.tier, parallelism: self.parallelism };
         job.run(table, &mut self.tiles, out, argmax);

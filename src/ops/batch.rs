@@ -103,7 +103,7 @@ impl Batch {
         &self.places
     }
 
-    /// The bag of each id, once there is a plan.
+    /// The bag of each id, once they were [listed](Batch::list_bags).
     pub(crate) fn bag_of(&self) -> &[u32] {
         &self.bag_of
     }
@@ -267,23 +267,29 @@ impl Batch {
         Ok(())
     }
 
+    /// Finds the bag of each id.
+    pub(crate) fn list_bags(&mut self) -> Result<()> {
+        grow(&mut self.bag_of, self.ids)?;
+        for feature in &self.features {
+            for bag in feature.bags.clone().unwrap_or(0..0) {
+                self.bag_of[self.bounds[bag] as usize..self.bounds[bag + 1] as usize].fill(bag as u32);
+            }
+        }
+        Ok(())
+    }
+
     /// Partitions the ids by row, and sorts them. Does nothing where that has been done.
     pub(crate) fn make_plan(&mut self, workers: usize) -> Result<()> {
         if self.planned {
             return Ok(());
         }
         let bound = self.bound();
-        let ids = &self.rows[..self.ids];
         // A bag's gradient is that of each of its ids, so an update names the bag; with weights, the id that has one.
         let pooled = self.features.iter().any(|feature| feature.bags.is_some());
         if pooled {
-            grow(&mut self.bag_of, self.ids)?;
-            for feature in &self.features {
-                for bag in feature.bags.clone().unwrap_or(0..0) {
-                    self.bag_of[self.bounds[bag] as usize..self.bounds[bag + 1] as usize].fill(bag as u32);
-                }
-            }
+            self.list_bags()?;
         }
+        let ids = &self.rows[..self.ids];
         let by_bag = pooled && !self.features.iter().any(|feature| feature.weighted);
         let source = if by_bag { Source::Listed(&self.bag_of[..self.ids]) } else { Source::Position };
         self.plan.make(ids, source, bound, Order::Grouped, workers)?;
@@ -304,9 +310,18 @@ impl Workspace {
     /// As [`bag`](crate::bag()).
     pub fn batch(&mut self, bags: &Bags<'_>, rows: usize) -> Result<Batch> {
         let mut batch = Batch::default();
-        batch.add_bags(bags, rows, 0, self.tier, self.parallelism)?;
-        batch.make_plan(self.parallelism.workers_for(batch.ids.saturating_mul(PLANNED_BYTES)))?;
+        self.batch_into(bags, rows, &mut batch)?;
         Ok(batch)
+    }
+
+    /// [`batch`](Workspace::batch) into one that is there already, whatever it was made for: its memory is used again.
+    ///
+    /// # Errors
+    /// As [`batch`](Workspace::batch). The old batch is gone then.
+    pub fn batch_into(&mut self, bags: &Bags<'_>, rows: usize, batch: &mut Batch) -> Result<()> {
+        batch.clear();
+        batch.add_bags(bags, rows, 0, self.tier, self.parallelism)?;
+        batch.make_plan(self.parallelism.workers_for(batch.ids.saturating_mul(PLANNED_BYTES)))
     }
 
     /// [`batch`](Workspace::batch) of ids that are not pooled.

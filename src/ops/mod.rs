@@ -10,6 +10,7 @@ mod scatter;
 mod sparse_grad;
 mod step;
 mod sums;
+mod weight_grad;
 mod workspace;
 
 pub use bag::{bag, bag_into};

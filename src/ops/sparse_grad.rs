@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::error::{Error, Result};
-use crate::kernel::SquareSum;
+use crate::kernel::dot_of;
 use crate::ops::Workspace;
 use crate::ops::gradient::{Gradient, Run};
 use crate::ops::sums::{Span, count_rows, cut_sums, run_sums, sum_tile};
@@ -148,7 +148,10 @@ impl SparseGrad {
         let tier = Tier::best();
         let mut sum = 0.0;
         for k in 0..self.rows.len() {
-            sum += f64::from(tier.run(SquareSum { values: self.row(k).unwrap_or(&[]) }));
+            sum += f64::from({
+                let row = self.row(k).unwrap_or(&[]);
+                dot_of(tier, row, row)
+            });
         }
         sum.sqrt() as f32
     }
