@@ -242,7 +242,9 @@ pub enum Error {
         expected: &'static str,
     },
     /// A random initializer has bounds or a spread from which nothing can be drawn.
-    #[error("initializer {initializer} cannot be drawn from: its parameters must be finite, with low <= high and std >= 0")]
+    #[error(
+        "initializer {initializer} cannot be drawn from: its parameters must be finite, with low <= high, std >= 0 and scale > 0"
+    )]
     InvalidInitializer {
         /// The initializer as given.
         initializer: String,
@@ -293,6 +295,52 @@ pub enum Error {
         /// What stands there: NaN, inf or -inf.
         value: String,
     },
+    /// An orthogonal matrix that would take more than 2^38 multiplications.
+    #[error("an orthogonal matrix [{rows}, {dim}] would take more than 2^38 multiplications")]
+    OrthogonalTooLarge {
+        /// The rows asked for.
+        rows: usize,
+        /// The values in a row.
+        dim: usize,
+    },
+    /// A configuration has a key that means nothing here.
+    #[error("config: {key} is not a known key")]
+    UnknownConfigKey {
+        /// The key, with those that lead to it: `embeddings_initializer.config.minval`.
+        key: String,
+    },
+    /// A configuration cannot be read, or asks for what does not exist here.
+    #[error("config: {}{problem}", KeyPrefix(key))]
+    InvalidConfig {
+        /// The key, with those that lead to it; empty for the whole.
+        key: String,
+        /// What is wrong with its value.
+        problem: String,
+    },
+    /// A layer that was built for sequences of one length was given another.
+    #[error("input_length is {expected}, but the ids have shape {shape:?}: {}", SequenceLength(shape))]
+    InputLength {
+        /// The layer's `input_length`.
+        expected: usize,
+        /// The shape of the ids given; a sequence is the last dimension.
+        shape: Vec<usize>,
+    },
+    /// A layer that was built with `trainable = false` was given a gradient.
+    #[error("layer {name:?} is not trainable: it was built with trainable = false")]
+    NotTrainable {
+        /// The layer's name.
+        name: String,
+    },
+    /// An option has a value that makes no sense.
+    #[error("{option} is {given}: {expected}")]
+    InvalidOption {
+        /// Which option.
+        option: &'static str,
+        /// The value given.
+        given: String,
+        /// What it must be.
+        expected: &'static str,
+    },
     /// The hashing trick needs at least one bucket beside the reserved 0.
     #[error("hashing_trick(n = {n}): n must be at least 2, because id 0 is reserved")]
     InvalidVocabulary {
@@ -312,6 +360,25 @@ impl fmt::Display for IdRange {
             (0, _) => f.write_str("an empty range"),
             (rows, false) => write!(f, "0..{rows}"),
             (rows, true) => write!(f, "-{rows}..{rows}"),
+        }
+    }
+}
+
+struct KeyPrefix<'a>(&'a str);
+
+impl fmt::Display for KeyPrefix<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, "{}: ", self.0) }
+    }
+}
+
+struct SequenceLength<'a>(&'a [usize]);
+
+impl fmt::Display for SequenceLength<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.last() {
+            Some(length) => write!(f, "a sequence of {length}"),
+            None => f.write_str("no sequence"),
         }
     }
 }

@@ -11,6 +11,7 @@ mod optim;
 mod par;
 pub mod reference;
 mod simd;
+mod sums;
 mod table;
 pub mod text;
 
@@ -18,7 +19,7 @@ pub use element::{DType, Element, Widen};
 pub use error::{Error, Result};
 pub use half::{bf16, f16};
 pub use index::{Bags, Cast, Id, IdPolicy, IdType, IdValue, Ids, Negative, Offset, OutOfRange, Pooling, Ragged};
-pub use layer::{Embedding, EmbeddingBuilder, SharedTable};
+pub use layer::{Constraint, Embedding, EmbeddingBuilder, Regularizer, SharedTable, renorm};
 pub use ops::{
     Batch, Gradient, Rows, SparseGrad, Workspace, bag, bag_into, gather, gather_f32, gather_into, scatter_add, scatter_add_dense,
     sparse_grad,
@@ -28,4 +29,4 @@ pub use optim::{
 };
 pub use par::Parallelism;
 pub use simd::Level;
-pub use table::{Buffer, Initializer, MemoryReport, Table, TableView, TableViewMut};
+pub use table::{Buffer, Fan, Initializer, MemoryReport, Spread, Table, TableView, TableViewMut};

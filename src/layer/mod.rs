@@ -1,7 +1,16 @@
-//! Layers over tables.
+//! Layers over tables, and their options.
 
+mod config;
+mod constraint;
 mod embedding;
+mod orthogonality;
+mod regularizer;
+mod renorm;
+mod row;
 mod shared;
 
+pub use constraint::Constraint;
 pub use embedding::{Embedding, EmbeddingBuilder};
+pub use regularizer::Regularizer;
+pub use renorm::renorm;
 pub use shared::SharedTable;

@@ -7,7 +7,7 @@ use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::index::Ids;
 use crate::ops::{Rows, Workspace};
-use crate::table::Table;
+use crate::table::{Initializer, Table};
 
 /// A table behind a lock, owned by whoever holds a clone of the handle: one table for two layers, or for a trainer and a server.
 ///
@@ -79,6 +79,34 @@ impl<E: Element> SharedTable<E> {
         }
         *mine = table;
         Ok(())
+    }
+
+    /// [`Table::grow`]: every handle sees the new rows.
+    ///
+    /// ```
+    /// use hotrow::{Initializer, SharedTable, Table};
+    ///
+    /// let table = SharedTable::new(Table::<f32>::zeros(4, 2)?);
+    /// let other = table.clone();
+    /// table.grow(6, Initializer::Ones, 0)?;
+    /// assert_eq!(other.gather(&[3, 5])?.as_slice(), [0.0, 0.0, 1.0, 1.0]);
+    /// # Ok::<(), hotrow::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Table::grow`]; the table is unchanged then.
+    pub fn grow(&self, rows: usize, initializer: Initializer, seed: u64) -> Result<()> {
+        self.write().grow(rows, initializer, seed)
+    }
+
+    /// One operation on the table as it is now.
+    pub(super) fn with<T>(&self, operation: impl FnOnce(&Table<E>) -> T) -> T {
+        operation(&self.read())
+    }
+
+    /// One operation that changes the table. It validates first, as every operation does.
+    pub(super) fn update<T>(&self, operation: impl FnOnce(&mut Table<E>) -> T) -> T {
+        operation(&mut self.write())
     }
 
     /// Whether both handles are to the same table.

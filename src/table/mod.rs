@@ -6,7 +6,7 @@ mod memory;
 mod owned;
 mod view;
 
-pub use initializer::Initializer;
+pub use initializer::{Fan, Initializer, Spread};
 pub(crate) use memory::FILL_BYTES;
 pub use memory::{Buffer, MemoryReport};
 pub use owned::Table;

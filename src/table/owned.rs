@@ -66,11 +66,12 @@ impl<E: Element> Table<E> {
         })
     }
 
-    /// A table drawn by `initializer`. Every value depends on the seed and its row and column alone, not on threads.
+    /// A table drawn by `initializer`. Every value depends on the seed, the shape, its row and its column alone, not on threads.
     ///
     /// # Errors
-    /// [`Error::InvalidInitializer`], and the sizes' errors.
+    /// [`Error::InvalidInitializer`], [`Error::OrthogonalTooLarge`], and the sizes' errors.
     pub fn init(rows: usize, dim: usize, initializer: Initializer, seed: u64) -> Result<Table<E>> {
+        Layout::new(rows, dim, size_of::<E>())?;
         let draw = initializer.prepare(rows, dim, seed)?;
         Table::by_rows(rows, dim, |row, out| draw.row(row, dim, out))
     }
@@ -97,6 +98,40 @@ impl<E: Element> Table<E> {
     /// The sizes' errors.
     pub fn glorot_uniform(rows: usize, dim: usize, seed: u64) -> Result<Table<E>> {
         Table::init(rows, dim, Initializer::GlorotUniform, seed)
+    }
+
+    /// Makes the table one of `rows` rows. The old rows keep their bits; a new row `r` is row `r` of `Table::init(rows, dim, initializer,
+    /// seed)`. Old and new memory are both there while it grows.
+    ///
+    /// ```
+    /// use hotrow::{Initializer, Table};
+    ///
+    /// let mut table = Table::<f32>::uniform(3, 2, 7)?;
+    /// let before = table.to_vec();
+    /// table.grow(5, Initializer::UNIFORM, 7)?;
+    /// assert_eq!(table.to_vec()[..6], before);
+    /// assert_eq!(table.to_vec(), Table::<f32>::uniform(5, 2, 7)?.to_vec());
+    /// assert!(table.grow(4, Initializer::Zeros, 0).is_err());
+    /// # Ok::<(), hotrow::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::CannotShrink`] when it has more rows already, and those of [`Table::init`]. The table is as it was then.
+    pub fn grow(&mut self, rows: usize, initializer: Initializer, seed: u64) -> Result<()> {
+        let (old, dim) = (self.rows(), self.dim());
+        if rows < old {
+            return Err(Error::CannotShrink { rows: old, asked: rows });
+        }
+        if rows == old {
+            return Ok(());
+        }
+        Layout::new(rows, dim, size_of::<E>())?;
+        let draw = initializer.prepare(rows, dim, seed)?;
+        *self = Table::by_rows(rows, dim, |row, out| match self.row(row) {
+            Some(values) => out.push_slice(values),
+            None => draw.row(row, dim, out),
+        })?;
+        Ok(())
     }
 
     /// Builds a table from a function that writes a whole row. Padding is zero.
