@@ -1,10 +1,12 @@
 //! Every operation as a plain loop: the specification. Read this first; the tests hold everything else against it, bit for bit.
 //!
 //! Nothing here is fast, and nothing here uses the SIMD, kernel or thread code of the crate. Here are ids, gather and scatter-add;
-//! `reference/bag.rs` has the bags, `reference/gradient.rs` the gradients.
+//! `reference/bag.rs` has the bags, `reference/gradient.rs` the gradients,
+//! `reference/step.rs` the optimizers' steps, and `reference/rows.rs` what is done to rows on their own.
 
 mod bag;
 mod gradient;
+mod rows;
 mod step;
 
 use std::collections::BTreeMap;
@@ -13,6 +15,7 @@ pub use bag::{PlainBags, bag, bag_argmax};
 pub use gradient::{
     RowGradients, bag_gradient, bag_max_gradient, clip_by_norm, clip_by_value, dense, dot, gather_gradient, norm, weight_gradient,
 };
+pub use rows::{constrain, renorm, row_sum};
 pub use step::step;
 
 use crate::element::{Element, Widen};
