@@ -137,6 +137,15 @@ impl<'a> Ids<'a> {
         for_id_type!(self.data, ids => ids.get(position).map(|id| id.value()))
     }
 
+    /// A part of a flat list of ids.
+    pub(crate) fn slice(&self, range: std::ops::Range<usize>) -> Ids<'a> {
+        fn of<T: Id>(ids: &[T], range: std::ops::Range<usize>) -> IdData<'_> {
+            T::data(&ids[range])
+        }
+        let shape = Shape::Vector([range.len()]);
+        Ids { data: for_id_type!(self.data, ids => of(ids, range)), shape, policy: self.policy }
+    }
+
     /// Which ids are not zero, as given: NaN is not, -0.0 is.
     pub(crate) fn nonzero(&self) -> Vec<bool> {
         fn of<T: Id + Default + PartialEq>(ids: &[T]) -> Vec<bool> {

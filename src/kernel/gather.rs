@@ -16,6 +16,8 @@ use crate::table::TableView;
 
 pub(crate) struct Gather<'a, 'o, E, O> {
     pub(crate) table: TableView<'a, E>,
+    /// What the row numbers are raised by.
+    pub(crate) base: u32,
     /// The rows of this block, and those after it: they are fetched ahead.
     pub(crate) rows: &'a [u32],
     /// How many of `rows` belong to this block.
@@ -44,15 +46,15 @@ impl<E: Widen<O>, O: Element> Kernel for Gather<'_, '_, E, O> {
 impl<E: Widen<O>, O: Element> Gather<'_, '_, E, O> {
     #[inline(always)]
     fn rows<S: Simd, const STREAM: bool>(self, simd: S) {
-        let Gather { table, rows, count, fill, out, .. } = self;
+        let Gather { table, base, rows, count, fill, out, .. } = self;
         let ahead = prefetch_distance(table.dim() * size_of::<E>());
         for (at, &row) in rows[..count].iter().enumerate() {
             if let Some(&next) = rows.get(at + ahead)
-                && let Some(next) = table.row(next as usize)
+                && let Some(next) = table.row(next.wrapping_sub(base) as usize)
             {
                 simd.prefetch(next);
             }
-            match table.row(row as usize) {
+            match table.row(row.wrapping_sub(base) as usize) {
                 Some(row) if STREAM => E::stream_row(simd, row, out),
                 Some(row) => E::write_row(simd, row, out),
                 None => out.push_fill(fill, table.dim()),

@@ -181,7 +181,7 @@ impl<'a, E: Widen<O>, O: Element> Job<'a, E, O> {
         let rows = &self.rows.as_slice()[first..];
         // An output that does not start a line would be written in halves of lines, which is slower than either way.
         let stream = self.stream && out.is_aligned();
-        self.tier.run(Gather { table: self.table, rows, count, fill: self.fill, stream, out });
+        self.tier.run(Gather { table: self.table, base: 0, rows, count, fill: self.fill, stream, out });
     }
 }
 

@@ -3,10 +3,12 @@
 use std::fmt;
 
 use crate::error::{Error, Result};
+use crate::index::grow;
 use crate::kernel::dot_of;
 use crate::ops::Workspace;
 use crate::ops::gradient::{Gradient, Run};
-use crate::ops::sums::{Span, count_rows, cut_sums, run_sums, sum_tile};
+use crate::ops::step::Job;
+use crate::ops::sums::{Shares, Span, count_rows, cut_sums, sum_tile};
 use crate::par::{self, Grid, Tiles};
 use crate::simd::Tier;
 use crate::table::{Buffer, Table};
@@ -56,30 +58,43 @@ impl Workspace {
         let sources = gradient.sources(batch, dim, &mut self.scales)?;
         let workers = run.parallelism.workers_for(batch.rows().len().saturating_mul(dim.saturating_mul(2 * size_of::<f32>())));
         let plan = batch.plan();
-        self.shares.cut(plan, &[Span { base: 0, rows, dim }], workers);
-        let (even, heavy) = (self.shares.even.as_slice(), self.shares.heavy.as_slice());
-        let words = plan.words();
-        // In the order of the rows, whichever kind a tile is of.
-        let mut tiles: Vec<_> = even.iter().map(|tile| (tile, 1)).chain(heavy.iter().map(|tile| (tile, 2 * workers))).collect();
-        tiles.sort_unstable_by_key(|(tile, _)| tile.updates.start);
-        let mut counts = vec![0; tiles.len()];
-        par::chunks_mut(workers, &mut counts, 1, &|at, count| count[0] = count_rows(&words[tiles[at].0.updates.clone()]));
-        let mut sums = Tiles::default();
-        let mut n = 0;
-        for ((tile, parts), count) in tiles.into_iter().zip(counts) {
-            cut_sums(&mut sums, tile, dim, n..n + count, parts);
-            n += count;
-        }
-        let mut numbers = Vec::new();
-        crate::index::grow(&mut numbers, n)?;
-        let values = n.checked_mul(dim).ok_or(Error::SizeOverflow { shape: vec![n, dim], element_bytes: size_of::<f32>() })?;
-        let mut values = Buffer::zeros(values)?;
-        let grid = if dim == 0 { Grid::none(n) } else { Grid::dense(&mut values, dim) };
-        run_sums(workers, grid, Grid::dense(&mut numbers, 1), &sums, &|tile, part| {
-            sum_tile(run.tier, &sources, words, (tile, dim, 0), part);
-        });
-        Ok(SparseGrad { rows: numbers, values, shape: [rows, dim] })
+        let spans = [Span { base: 0, rows, dim }];
+        self.shares.cut(plan, &spans, workers);
+        let job = Job { sources, words: plan.words(), spans: &spans, tier: run.tier };
+        let mut gradients = collect(&job, &self.shares, workers)?;
+        gradients.pop().ok_or(Error::GradientShape { gradient: [0, 0], table: [rows, dim] })
     }
+}
+
+/// The summed gradients of each table.
+pub(super) fn collect(job: &Job<'_>, shares: &Shares, workers: usize) -> Result<Vec<SparseGrad>> {
+    let (even, heavy) = (shares.even.as_slice(), shares.heavy.as_slice());
+    // In the order of the rows, whichever kind a tile is of.
+    let mut tiles: Vec<_> = even.iter().map(|tile| (tile, 1)).chain(heavy.iter().map(|tile| (tile, 2 * workers))).collect();
+    tiles.sort_unstable_by_key(|(tile, _)| tile.updates.start);
+    let mut counts = vec![0; tiles.len()];
+    par::chunks_mut(workers, &mut counts, 1, &|at, count| count[0] = count_rows(&job.words[tiles[at].0.updates.clone()]));
+    let mut sums = Tiles::default();
+    let mut ends = vec![0; job.spans.len()];
+    for ((tile, parts), count) in tiles.into_iter().zip(counts) {
+        let end = &mut ends[tile.grid];
+        cut_sums(&mut sums, (tile.grid, tile), job.spans[tile.grid].dim, *end..*end + count, parts);
+        *end += count;
+    }
+    let mut gradients = Vec::new();
+    for (span, n) in job.spans.iter().zip(ends) {
+        let mut rows = Vec::new();
+        grow(&mut rows, n)?;
+        let values = n.checked_mul(span.dim).ok_or(Error::SizeOverflow { shape: vec![n, span.dim], element_bytes: 4 })?;
+        gradients.push(SparseGrad { rows, values: Buffer::zeros(values)?, shape: [span.rows, span.dim] });
+    }
+    let mut grids: Vec<_> = gradients.iter_mut().map(SparseGrad::grids).collect();
+    par::tiles(workers, &mut grids, &sums, &|tile, part| {
+        let Span { base, dim, .. } = job.spans[tile.grid];
+        sum_tile(job.tier, &job.sources, job.words, (tile, dim, base as u32), part);
+    });
+    drop(grids);
+    Ok(gradients)
 }
 
 impl SparseGrad {
@@ -183,9 +198,16 @@ impl SparseGrad {
     /// [`Error::OutOfMemory`].
     pub fn try_clone(&self) -> Result<SparseGrad> {
         let mut rows = Vec::new();
-        crate::index::grow(&mut rows, self.rows.len())?;
+        grow(&mut rows, self.rows.len())?;
         rows.copy_from_slice(&self.rows);
         Ok(SparseGrad { rows, values: self.values.try_clone()?, shape: self.shape })
+    }
+
+    /// Its values and row numbers, to be cut among threads.
+    fn grids(&mut self) -> (Grid<'_, f32>, Grid<'_, u32>) {
+        let (n, dim) = (self.rows.len(), self.shape[1]);
+        let values = if dim == 0 { Grid::none(n) } else { Grid::dense(&mut self.values, dim) };
+        (values, Grid::dense(&mut self.rows, 1))
     }
 
     pub(crate) fn check_shape(&self, table: [usize; 2]) -> Result<()> {

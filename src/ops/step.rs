@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::index::grow;
 use crate::kernel::{Sources, StepRows, prefetch_distance, unpack};
 use crate::ops::gradient::{Gradient, Run};
-use crate::ops::sums::{Chunk, ROWS, Shares, Span, count_rows, cut_sums, run_sums, sum_tile};
+use crate::ops::sums::{Chunk, ROWS, Shares, Span, count_rows, cut_sums, sum_tile};
 use crate::ops::{SparseGrad, Workspace};
 use crate::optim::{Optimizer, Parts, RowRule, Rule, StepOptions, WithRule, refuse_non_finite};
 use crate::par::{self, Grid, Tile, TileMut, Tiles};
@@ -195,13 +195,14 @@ impl Heavy {
         for tile in shares.heavy.as_slice() {
             let rows = n..n + count_rows(&job.words[tile.updates.clone()]);
             n = rows.end;
-            cut_sums(&mut self.sums, tile, job.spans[tile.grid].dim, rows.clone(), 2 * workers);
+            cut_sums(&mut self.sums, (0, tile), job.spans[tile.grid].dim, rows.clone(), 2 * workers);
             self.tiles.push(Tile { updates: rows, ..tile.clone() });
         }
         grow(&mut self.rows, n)?;
         grow(&mut self.values, n * self.stride)?;
         let values = Grid::dense(&mut self.values[..n * self.stride], self.stride);
-        run_sums(workers, values, Grid::dense(&mut self.rows[..n], 1), &self.sums, &|tile, part| {
+        let mut grids = [(values, Grid::dense(&mut self.rows[..n], 1))];
+        par::tiles(workers, &mut grids, &self.sums, &|tile, part| {
             // Which table a tile belongs to is told by its first word.
             let first = unpack(job.words[tile.updates.start]).0 as usize;
             let table = job.spans.partition_point(|span| span.base <= first) - 1;

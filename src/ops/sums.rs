@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::kernel::{Sources, sum, unpack};
 use crate::ops::plan::Plan;
-use crate::par::{self, Cut, Grid, Tile, TileMut, Tiles};
+use crate::par::{self, Tile, TileMut, Tiles};
 use crate::simd::{CACHE_LINE, Tier};
 
 /// The rows of one table, among the rows of all.
@@ -63,7 +63,7 @@ pub(super) fn count_rows(words: &[u64]) -> usize {
 
 /// Adds the tiles of a list of sums: one row for each row that a tile of `shares` names, starting with row `first`; heavy ones are
 /// cut by columns. Returns the number of the row after the last.
-pub(super) fn cut_sums(sums: &mut Tiles, tile: &Tile, dim: usize, rows: Range<usize>, parts: usize) {
+pub(super) fn cut_sums(sums: &mut Tiles, (grid, tile): (usize, &Tile), dim: usize, rows: Range<usize>, parts: usize) {
     // Somebody has to write the row numbers, columns or not.
     let dim = dim.max(1);
     let unit = CACHE_LINE / size_of::<f32>();
@@ -72,7 +72,7 @@ pub(super) fn cut_sums(sums: &mut Tiles, tile: &Tile, dim: usize, rows: Range<us
     while column < dim {
         let columns = column..(column + width).min(dim);
         column = columns.end;
-        sums.push(Tile { grid: 0, rows: rows.clone(), columns, updates: tile.updates.clone() });
+        sums.push(Tile { grid, rows: rows.clone(), columns, updates: tile.updates.clone() });
     }
 }
 
@@ -137,17 +137,4 @@ impl Chunk {
         let out = if self.heap.is_empty() { &mut self.stack[..] } else { &mut self.heap[..] };
         (&mut self.rows[..count], &mut out[..count * self.width], used)
     }
-}
-
-/// Calls `task` for each tile with its part of the sums and of the row numbers.
-pub(super) fn run_sums(
-    workers: usize,
-    values: Grid<'_, f32>,
-    numbers: Grid<'_, u32>,
-    tiles: &Tiles,
-    task: &(impl Fn(&Tile, (TileMut<'_, f32>, TileMut<'_, u32>)) + Sync),
-) {
-    let mut grids = [(values, numbers)];
-    debug_assert!(tiles.as_slice().iter().all(|tile| grids[0].holds(tile)));
-    par::tiles(workers, &mut grids, tiles, &|tile, part| task(tile, part));
 }
