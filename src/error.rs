@@ -183,6 +183,45 @@ pub enum Error {
         /// The rows of the table.
         rows: usize,
     },
+    /// Keyed jagged values have a list of each key for each example, so as many lists as keys times the batch.
+    #[error("{lists} lists cannot be shared out evenly among {keys} keys")]
+    KeyedLists {
+        /// How many lists of ids were given.
+        lists: usize,
+        /// How many keys.
+        keys: usize,
+    },
+    /// The input has no values under a key that a table looks up.
+    #[error("the input has no key {key:?}, which table {table:?} looks up")]
+    MissingKey {
+        /// The key.
+        key: String,
+        /// The table.
+        table: String,
+    },
+    /// Tables of a collection have the same name, or a table looks up one feature twice, or none.
+    #[error("collection: {problem}")]
+    InvalidCollection {
+        /// What is wrong, with the names.
+        problem: String,
+    },
+    /// A collection has no table of this name.
+    #[error("the collection has no table {name:?}: there are {tables}")]
+    NoSuchTable {
+        /// The name given.
+        name: String,
+        /// The names of the tables.
+        tables: String,
+    },
+    /// A backward was asked for before any forward, or of a table that has no optimizer.
+    #[error("no backward: {reason}")]
+    NoBackward {
+        /// What is missing.
+        reason: String,
+    },
+    /// Weights are for pooling.
+    #[error("weights were given, but rows that are not pooled have none")]
+    UnpooledWeights,
     /// A shape does not describe as many values as were given.
     #[error("{what}: shape {expected:?} needs {needed} values, but {actual} were given")]
     ShapeMismatch {

@@ -19,7 +19,10 @@ pub use element::{DType, Element, Widen};
 pub use error::{Error, Result};
 pub use half::{bf16, f16};
 pub use index::{Bags, Cast, Id, IdPolicy, IdType, IdValue, Ids, Negative, Offset, OutOfRange, Pooling, Ragged};
-pub use layer::{Constraint, Embedding, EmbeddingBuilder, Regularizer, SharedTable, renorm};
+pub use layer::{
+    Constraint, Embedding, EmbeddingBagCollection, EmbeddingBagConfig, EmbeddingBuilder, EmbeddingCollection, EmbeddingConfig,
+    JaggedRows, KeyedJagged, KeyedRows, Regularizer, SharedTable, renorm,
+};
 pub use ops::{
     Batch, Gradient, Rows, SparseGrad, Workspace, bag, bag_into, gather, gather_f32, gather_into, scatter_add, scatter_add_dense,
     sparse_grad,
@@ -29,4 +32,4 @@ pub use optim::{
 };
 pub use par::Parallelism;
 pub use simd::Level;
-pub use table::{Buffer, Fan, Initializer, MemoryReport, Spread, Table, TableView, TableViewMut};
+pub use table::{AnyTable, Buffer, Fan, Initializer, MemoryReport, Spread, Table, TableView, TableViewMut};

@@ -1,5 +1,6 @@
 //! Layers over tables, and their options.
 
+mod collection;
 mod config;
 mod constraint;
 mod embedding;
@@ -9,6 +10,9 @@ mod renorm;
 mod row;
 mod shared;
 
+pub use collection::{
+    EmbeddingBagCollection, EmbeddingBagConfig, EmbeddingCollection, EmbeddingConfig, JaggedRows, KeyedJagged, KeyedRows,
+};
 pub use constraint::Constraint;
 pub use embedding::{Embedding, EmbeddingBuilder};
 pub use regularizer::Regularizer;

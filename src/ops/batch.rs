@@ -66,6 +66,31 @@ pub(crate) struct Feature {
     pub(crate) fill: f32,
 }
 
+/// A part of a list of ids that several features share.
+pub(crate) struct Part<'a> {
+    pub(crate) ids: Ids<'a>,
+    /// Where the part's bags start among all ids, and where the last one ends.
+    pub(crate) bounds: &'a [u32],
+    /// One weight for each of all ids.
+    pub(crate) weights: Option<&'a [f32]>,
+    pub(crate) pooled: bool,
+}
+
+/// An error about an id of a part tells where the id stands among all.
+fn further(error: Error, start: usize) -> Error {
+    let moved = |mut position: Vec<usize>| {
+        position.iter_mut().for_each(|at| *at += start);
+        position
+    };
+    match error {
+        Error::IdOutOfRange { position, value, rows, from_end } => {
+            Error::IdOutOfRange { position: moved(position), value, rows, from_end }
+        }
+        Error::IdNotCastable { position, value, dtype } => Error::IdNotCastable { position: moved(position), value, dtype },
+        other => other,
+    }
+}
+
 #[derive(Debug, Default)]
 struct Spare {
     rows: Vec<u32>,
@@ -193,6 +218,40 @@ impl Batch {
         }
         self.ids = feature.ids.end;
         self.bags = end;
+        self.features.push(feature);
+        Ok(())
+    }
+
+    /// Adds a part of ids that others share: those of the bags that start at `bounds` (and end at the last of them), pooled or not.
+    pub(crate) fn add_part(&mut self, part: &Part<'_>, rows: usize, base: u32, tier: Tier, parallelism: Parallelism) -> Result<()> {
+        let own = part.bounds[0] as usize..part.bounds[part.bounds.len() - 1] as usize;
+        let ids = part.ids.slice(own.clone());
+        let range = self.check(&ids, rows, base, tier, parallelism).map_err(|error| further(error, own.start))?;
+        let fill = fill_value(&ids);
+        let mut feature =
+            Feature { ids: range.clone(), bags: None, rows, base, weighted: false, changed: false, given: own.len(), fill };
+        if part.pooled {
+            let (first, count) = (self.bags, part.bounds.len() - 1);
+            if count > u32::MAX as usize - first {
+                return Err(Error::TooManyBags { bags: first + count });
+            }
+            grow(&mut self.bounds, first + count + 1)?;
+            let start = range.start as u32;
+            for (to, &bound) in self.bounds[first..].iter_mut().zip(part.bounds) {
+                *to = bound - part.bounds[0] + start;
+            }
+            if let Some(weights) = part.weights {
+                grow(&mut self.weights, range.end)?;
+                self.weights[range].copy_from_slice(&weights[own]);
+                feature.weighted = true;
+            }
+            feature.bags = Some(first..first + count);
+            if ids.policy().negative == Negative::Skipped {
+                self.leave_out(&mut feature, [Some(MISSING), None], None)?;
+            }
+            self.bags += count;
+        }
+        self.ids = feature.ids.end;
         self.features.push(feature);
         Ok(())
     }

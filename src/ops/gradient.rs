@@ -7,7 +7,7 @@ use crate::index::{Bags, Ids, Pooling, grow};
 use crate::kernel::{Sources, total};
 use crate::ops::SparseGrad;
 use crate::ops::bag::check_pooling;
-use crate::ops::batch::{Batch, Feature, row_option};
+use crate::ops::batch::{Batch, row_option};
 use crate::par::Parallelism;
 use crate::simd::Tier;
 
@@ -211,18 +211,18 @@ fn check_length(what: &'static str, shape: [usize; 2], stride: usize, actual: us
 
 /// Writes what the gradients of a batch are multiplied by: one number a bag, or one an id where there are weights. Returns whether there is
 /// anything but ones.
-pub(super) fn settle_scales(batch: &Batch, pooling: &impl Fn(&Feature) -> Pooling, scales: &mut Vec<f32>) -> Result<bool> {
-    let sums = |feature: &Feature| feature.bags.is_none() || matches!(pooling(feature), Pooling::Sum | Pooling::Max);
-    if batch.features().iter().all(|feature| sums(feature) && !feature.weighted) {
+pub(super) fn settle_scales(batch: &Batch, pooling: &impl Fn(usize) -> Pooling, scales: &mut Vec<f32>) -> Result<bool> {
+    let sums = |at: usize| batch.features()[at].bags.is_none() || matches!(pooling(at), Pooling::Sum | Pooling::Max);
+    if batch.features().iter().enumerate().all(|(at, feature)| sums(at) && !feature.weighted) {
         return Ok(false);
     }
     let by_bag = batch.by_bag();
     grow(scales, batch.rows().len().max(batch.bounds().len()))?;
-    for feature in batch.features() {
+    for (at, feature) in batch.features().iter().enumerate() {
         for bag in feature.bags.clone().unwrap_or(0..0) {
             let ids = batch.bounds()[bag] as usize..batch.bounds()[bag + 1] as usize;
             let weights = feature.weighted.then(|| &batch.weights()[ids.clone()]);
-            let divisor = if sums(feature) { 1.0 } else { total(pooling(feature), ids.len(), weights) };
+            let divisor = if sums(at) { 1.0 } else { total(pooling(at), ids.len(), weights) };
             let scale = |weight: f32| if divisor == 0.0 { 0.0 } else { weight / divisor };
             match weights {
                 Some(weights) => scales[ids].iter_mut().zip(weights).for_each(|(to, &weight)| *to = scale(weight)),

@@ -4,6 +4,7 @@ mod bag;
 mod batch;
 mod gather;
 mod gradient;
+mod many;
 mod plan;
 mod rows;
 mod scatter;
@@ -15,8 +16,10 @@ mod workspace;
 
 pub use bag::{bag, bag_into};
 pub use batch::Batch;
+pub(crate) use batch::Part;
 pub use gather::{gather, gather_f32, gather_into};
 pub use gradient::Gradient;
+pub(crate) use many::Lookup;
 pub use rows::Rows;
 pub use scatter::{scatter_add, scatter_add_dense};
 pub use sparse_grad::{SparseGrad, sparse_grad};

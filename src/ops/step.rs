@@ -67,12 +67,7 @@ impl Workspace {
         optimizer.check_table(rows, dim)?;
         if optimizer.needs_whole_gradient() {
             let mut summed = self.sparse_grad(gradient, rows, dim)?;
-            if optimizer.finite_check() {
-                refuse_non_finite(summed.rows(), summed.values(), dim)?;
-            }
-            if let Some(max) = optimizer.clip_norm() {
-                summed.clip_by_norm(max);
-            }
+            look_at(optimizer, &mut summed)?;
             self.step_summed(optimizer, table, &summed);
         } else if let Some(summed) = gradient.summed([rows, dim])? {
             self.step_summed(optimizer, table, summed);
@@ -98,7 +93,7 @@ impl Workspace {
     }
 
     /// A step on gradients that have been summed by row.
-    fn step_summed<E: Element>(&mut self, optimizer: &mut Optimizer, table: TableViewMut<'_, E>, summed: &SparseGrad) {
+    pub(super) fn step_summed<E: Element>(&mut self, optimizer: &mut Optimizer, table: TableViewMut<'_, E>, summed: &SparseGrad) {
         let [rows, dim] = [table.rows(), table.dim()];
         let workers = self.parallelism.workers_for(summed.values().len().saturating_mul(size_of::<f32>() + 2 * size_of::<E>()));
         self.tiles.clear();
@@ -119,6 +114,17 @@ impl Workspace {
             own.rule.prepare(own.step, StepSummed { tier, options, table, states, source });
         });
     }
+}
+
+/// What an optimizer does with the whole gradient before anything is changed: refuse it, or scale it.
+pub(super) fn look_at(optimizer: &Optimizer, gradient: &mut SparseGrad) -> Result<()> {
+    if optimizer.finite_check() {
+        refuse_non_finite(gradient.rows(), gradient.values(), gradient.dim())?;
+    }
+    if let Some(max) = optimizer.clip_norm() {
+        gradient.clip_by_norm(max);
+    }
+    Ok(())
 }
 
 /// The states of an optimizer, to be cut along with the rows of its table.

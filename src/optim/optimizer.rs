@@ -209,10 +209,14 @@ impl Optimizer {
     /// # Errors
     /// [`Error::InvalidHyperparameter`] when the rule cannot use it; the old one stays.
     pub fn set_lr(&mut self, lr: f32) -> Result<()> {
-        let rule = self.rule.with_lr(lr);
-        rule.validate()?;
-        self.rule = rule;
+        self.check_lr(lr)?;
+        self.rule = self.rule.with_lr(lr);
         Ok(())
+    }
+
+    /// Whether the rule can use a learning rate.
+    pub(crate) fn check_lr(&self, lr: f32) -> Result<()> {
+        self.rule.with_lr(lr).validate()
     }
 
     /// How many steps were made.

@@ -6,10 +6,12 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::atomic::AtomicU64;
 
+use half::{bf16, f16};
+
 use super::{Tile, Tiles, run};
 use crate::element::Element;
 use crate::simd::Out;
-use crate::table::TableViewMut;
+use crate::table::{AnyViewMut, TableViewMut};
 
 /// Calls `task(first index, piece)` for every piece of `chunk` values of `out`. Each task must fill its piece: when this returns,
 /// all of `out` has been written.
@@ -153,6 +155,58 @@ impl<E: Send> Cut for Grid<'_, E> {
     }
 }
 
+/// A [`Grid`] of any element.
+#[derive(Debug)]
+pub(crate) enum AnyGrid<'a> {
+    F32(Grid<'a, f32>),
+    F16(Grid<'a, f16>),
+    BF16(Grid<'a, bf16>),
+}
+
+/// A [`TileMut`] of any element.
+#[derive(Debug)]
+pub(crate) enum AnyTile<'a> {
+    F32(TileMut<'a, f32>),
+    F16(TileMut<'a, f16>),
+    BF16(TileMut<'a, bf16>),
+}
+
+impl<'a> From<AnyViewMut<'a>> for AnyGrid<'a> {
+    fn from(table: AnyViewMut<'a>) -> AnyGrid<'a> {
+        match table {
+            AnyViewMut::F32(table) => AnyGrid::F32(table.into()),
+            AnyViewMut::F16(table) => AnyGrid::F16(table.into()),
+            AnyViewMut::BF16(table) => AnyGrid::BF16(table.into()),
+        }
+    }
+}
+
+impl Cut for AnyGrid<'_> {
+    type Part<'p>
+        = AnyTile<'p>
+    where
+        Self: 'p;
+
+    fn holds(&self, tile: &Tile) -> bool {
+        match self {
+            AnyGrid::F32(grid) => grid.holds(tile),
+            AnyGrid::F16(grid) => grid.holds(tile),
+            AnyGrid::BF16(grid) => grid.holds(tile),
+        }
+    }
+
+    unsafe fn part(&self, tile: &Tile) -> AnyTile<'_> {
+        // SAFETY: what the caller promises for the grid holds for the one inside.
+        unsafe {
+            match self {
+                AnyGrid::F32(grid) => AnyTile::F32(grid.part(tile)),
+                AnyGrid::F16(grid) => AnyTile::F16(grid.part(tile)),
+                AnyGrid::BF16(grid) => AnyTile::BF16(grid.part(tile)),
+            }
+        }
+    }
+}
+
 impl<A: Cut, B: Cut> Cut for (A, B) {
     type Part<'p>
         = (A::Part<'p>, B::Part<'p>)
@@ -212,6 +266,18 @@ impl<E> TileMut<'_, E> {
         // is inside the grid; no other tile has these cells, and each tile is handed out once.
         Some(unsafe {
             std::slice::from_raw_parts_mut(self.start.add(row * self.stride + columns.start), columns.end - columns.start)
+        })
+    }
+
+    /// All of the tile's rows in one slice; `None` where there is something between them.
+    pub(crate) fn dense(&mut self) -> Option<&mut [E]> {
+        let columns = &self.columns;
+        if columns.len() != self.stride {
+            return None;
+        }
+        // SAFETY: as in `row`, for each row of the tile; and as rows are as long as they are apart, nothing else lies between them.
+        Some(unsafe {
+            std::slice::from_raw_parts_mut(self.start.add(self.rows.start * self.stride), self.rows.len() * self.stride)
         })
     }
 

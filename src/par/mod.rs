@@ -9,7 +9,7 @@ mod partition;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-pub(crate) use disjoint::{Cut, Grid, TileMut, cells, chunks, chunks_mut, ranges, tiles};
+pub(crate) use disjoint::{AnyGrid, AnyTile, Grid, TileMut, cells, chunks, chunks_mut, ranges, tiles};
 pub(crate) use partition::{Tile, Tiles, blocks};
 
 /// How many threads an operation may use. Results never depend on it.
