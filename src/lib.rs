@@ -20,8 +20,8 @@ pub use error::{Error, Result};
 pub use half::{bf16, f16};
 pub use index::{Bags, Cast, Id, IdPolicy, IdType, IdValue, Ids, Negative, Offset, OutOfRange, Pooling, Ragged};
 pub use layer::{
-    Constraint, Embedding, EmbeddingBagCollection, EmbeddingBagConfig, EmbeddingBuilder, EmbeddingCollection, EmbeddingConfig,
-    JaggedRows, KeyedJagged, KeyedRows, Regularizer, SharedTable, renorm,
+    Constraint, Embedding, EmbeddingBag, EmbeddingBagCollection, EmbeddingBagConfig, EmbeddingBuilder, EmbeddingCollection,
+    EmbeddingConfig, JaggedRows, KeyedJagged, KeyedRows, Regularizer, SharedTable, renorm,
 };
 pub use ops::{
     Batch, Gradient, Rows, SparseGrad, Workspace, bag, bag_into, gather, gather_f32, gather_into, scatter_add, scatter_add_dense,

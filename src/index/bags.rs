@@ -6,6 +6,7 @@ use std::str::FromStr;
 use super::cast::Id;
 use super::check::grow;
 use super::ids::Ids;
+use super::policy::IdPolicy;
 use crate::error::{Error, Result};
 
 /// How the rows of a bag become one row. Sums are made in f32, in the order of the ids.
@@ -156,6 +157,12 @@ impl<'a> Bags<'a> {
     #[must_use]
     pub fn with_default_row(self, row: i64) -> Bags<'a> {
         Bags { default_row: Some(row), ..self }
+    }
+
+    /// The same bags, their ids read by another policy.
+    #[must_use]
+    pub fn with_policy(self, policy: IdPolicy) -> Bags<'a> {
+        Bags { ids: self.ids.with_policy(policy), ..self }
     }
 
     /// How many bags there are.

@@ -4,6 +4,7 @@ mod collection;
 mod config;
 mod constraint;
 mod embedding;
+mod embedding_bag;
 mod orthogonality;
 mod regularizer;
 mod renorm;
@@ -15,6 +16,7 @@ pub use collection::{
 };
 pub use constraint::Constraint;
 pub use embedding::{Embedding, EmbeddingBuilder};
+pub use embedding_bag::EmbeddingBag;
 pub use regularizer::Regularizer;
 pub use renorm::renorm;
 pub use shared::SharedTable;

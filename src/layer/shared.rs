@@ -3,10 +3,11 @@
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::element::Element;
+use crate::element::{Element, Widen};
 use crate::error::{Error, Result};
-use crate::index::Ids;
-use crate::ops::{Rows, Workspace};
+use crate::index::{Bags, Ids, Pooling};
+use crate::ops::{Gradient, Rows, Workspace};
+use crate::optim::Optimizer;
 use crate::table::{Initializer, Table};
 
 /// A table behind a lock, owned by whoever holds a clone of the handle: one table for two layers, or for a trainer and a server.
@@ -53,6 +54,25 @@ impl<E: Element> SharedTable<E> {
     pub fn scatter_add<'i, S: Element>(&self, ids: impl Into<Ids<'i>>, source: &[S], alpha: f32) -> Result<()> {
         let ids = ids.into();
         Workspace::new().scatter_add(&mut *self.write(), ids, source, alpha)
+    }
+
+    /// [`bag`](crate::bag()).
+    ///
+    /// # Errors
+    /// As [`bag`](crate::bag()).
+    pub fn bag(&self, bags: &Bags<'_>, pooling: Pooling) -> Result<Rows<f32>>
+    where
+        E: Widen<f32>,
+    {
+        Workspace::new().bag(&*self.read(), bags, pooling)
+    }
+
+    /// [`Optimizer::step`].
+    ///
+    /// # Errors
+    /// As [`Optimizer::step`].
+    pub fn step(&self, optimizer: &mut Optimizer, gradient: Gradient<'_>) -> Result<()> {
+        Workspace::new().step(optimizer, &mut *self.write(), gradient)
     }
 
     /// A copy of the table as it is now.
