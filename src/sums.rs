@@ -1,5 +1,5 @@
-//! The one shape of every sum over a row: value `k` goes to partial sum `k % 16`, and the partial sums are added by halves. It does not depend
-//! on the width of a vector.
+//! The one shape of every sum over a row: value `k` goes to partial sum `k % 16`, and the partial sums are added by halves. It does
+//! not depend on the width of a vector.
 
 /// How many partial sums.
 pub(crate) const LANES: usize = 16;

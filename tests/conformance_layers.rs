@@ -15,6 +15,9 @@ fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&x| f64::from(x)).collect()
 }
 
+/// What a case was recorded with.
+type Of<T> = fn(&Case) -> T;
+
 /// A recorded parameter.
 fn number(case: &Case, name: &str) -> f32 {
     case.params[name].as_f64().unwrap() as f32
@@ -23,7 +26,7 @@ fn number(case: &Case, name: &str) -> f32 {
 #[test]
 fn keras_constraints() {
     let recorded = Recorded::open("keras");
-    let constraints: [(&str, fn(&Case) -> Constraint); 4] = [
+    let constraints: [(_, Of<Constraint>); 4] = [
         ("max_norm", |case| Constraint::MaxNorm { max_value: number(case, "max_value") }),
         ("unit_norm", |_| Constraint::UnitNorm),
         ("non_neg", |_| Constraint::NonNeg),
@@ -64,7 +67,7 @@ fn keras_constraints() {
 #[test]
 fn keras_regularizers() {
     let recorded = Recorded::open("keras");
-    let regularizers: [(&str, fn(&Case) -> Regularizer); 4] = [
+    let regularizers: [(_, Of<Regularizer>); 4] = [
         ("l1", |case| Regularizer::L1 { l1: number(case, "l1") }),
         ("l2", |case| Regularizer::L2 { l2: number(case, "l2") }),
         ("l1_l2", |case| Regularizer::L1L2 { l1: number(case, "l1"), l2: number(case, "l2") }),
@@ -92,8 +95,8 @@ fn keras_regularizers() {
     }
 }
 
-/// The scale of a row's gradient: its largest value, which is far below 1. Where the terms of an orthogonal regularizer cancel (in rows of
-/// one value they all do), it is theirs.
+/// The scale of a row's gradient: its largest value, which is far below 1. Where the terms of an orthogonal regularizer cancel (in
+/// rows of one value they all do), it is theirs.
 fn scale(regularizer: Regularizer, table: &Table<f32>, row: usize, want: &[f64]) -> f64 {
     match regularizer {
         Regularizer::Orthogonal { factor } => {

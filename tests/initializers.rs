@@ -166,10 +166,10 @@ fn names_are_those_of_keras() {
         assert_eq!(named.to_string(), initializer.to_string());
     }
     // Every name that Keras 3.15's `initializers.get` knows, but for the Fourier kernels.
-    let names = "Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity IdentityInitializer LecunNormal LecunUniform Ones Orthogonal \
-                 OrthogonalInitializer RandomNormal RandomUniform TruncatedNormal VarianceScaling Zeros constant glorot_normal glorot_uniform \
-                 he_normal he_uniform identity lecun_normal lecun_uniform normal one ones orthogonal random_normal random_uniform \
-                 truncated_normal uniform variance_scaling zero zeros";
+    let names = "Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity IdentityInitializer LecunNormal LecunUniform \
+                 Ones Orthogonal OrthogonalInitializer RandomNormal RandomUniform TruncatedNormal VarianceScaling Zeros \
+                 constant glorot_normal glorot_uniform he_normal he_uniform identity lecun_normal lecun_uniform normal one \
+                 ones orthogonal random_normal random_uniform truncated_normal uniform variance_scaling zero zeros";
     for name in names.split_whitespace() {
         name.parse::<Initializer>().unwrap();
     }
@@ -235,7 +235,8 @@ fn growth_keeps_bits() {
 fn what_cannot_grow_stays() {
     let mut table = Table::<f32>::uniform(10, 4, 3).unwrap();
     let before = table.to_vec();
-    let tests: [(usize, Initializer, fn(&Error) -> bool); 3] = [
+    type Expected = fn(&Error) -> bool;
+    let tests: [(usize, Initializer, Expected); 3] = [
         (9, Initializer::Zeros, |error| *error == Error::CannotShrink { rows: 10, asked: 9 }),
         (11, Initializer::Normal { mean: 0.0, std: -1.0 }, |error| matches!(error, Error::InvalidInitializer { .. })),
         (usize::MAX, Initializer::Zeros, |error| matches!(error, Error::TooManyRows { .. })),

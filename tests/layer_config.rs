@@ -166,7 +166,8 @@ proptest! {
         name in ".{0,8}",
     ) {
         fn builder<E: Element>(initializer: Initializer, seed: u64) -> EmbeddingBuilder<E> {
-            Embedding::builder(6, 3).embeddings_initializer(initializer).seed(if initializer_is_drawn(initializer) { seed } else { 0 })
+            let seed = if is_drawn(initializer) { seed } else { 0 };
+            Embedding::builder(6, 3).embeddings_initializer(initializer).seed(seed)
         }
         let mut layer = builder::<f32>(initializer, seed).name(name).trainable(flags[0]).mask_zero(flags[1]);
         if let Some(regularizer) = regularizer {
@@ -188,7 +189,7 @@ proptest! {
 }
 
 /// A seed is written where it has a say.
-fn initializer_is_drawn(initializer: Initializer) -> bool {
+fn is_drawn(initializer: Initializer) -> bool {
     !matches!(initializer, Initializer::Zeros | Initializer::Ones | Initializer::Constant(_) | Initializer::Identity { .. })
 }
 
@@ -207,7 +208,10 @@ fn plain_forms() {
         (
             "embeddings_initializer",
             json!({ "class_name": "VarianceScaling", "config": { "distribution": "normal", "mode": "fan_avg" } }),
-            json!({ "class_name": "VarianceScaling", "config": { "distribution": "truncated_normal", "mode": "fan_avg", "scale": 1 } }),
+            json!({
+                "class_name": "VarianceScaling",
+                "config": { "distribution": "truncated_normal", "mode": "fan_avg", "scale": 1 }
+            }),
         ),
         ("embeddings_regularizer", json!("l2"), json!({ "class_name": "L2", "config": { "l2": 0.01 } })),
         ("embeddings_regularizer", json!("l1_l2"), json!({ "class_name": "L1L2", "config": { "l1": 0.01, "l2": 0.01 } })),
@@ -240,8 +244,8 @@ fn what_is_not_understood_is_refused() {
         Embedding::<f32>::from_config(&config.to_string()).unwrap_err().to_string()
     };
     let uniform = |config: Value| json!({ "class_name": "RandomUniform", "config": config });
-    let axis = "config: embeddings_constraint: only axis 1, a norm for each row, is supported, and Keras's default is axis 0: the axis must \
-                be given as 1";
+    let axis = "config: embeddings_constraint: only axis 1, a norm for each row, is supported, and Keras's default is axis 0: \
+                the axis must be given as 1";
     for (key, value, want) in [
         ("sparse", json!(true), "config: sparse is not a known key"),
         (

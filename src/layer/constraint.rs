@@ -15,9 +15,9 @@ pub(crate) const EPSILON: f32 = 1e-7;
 
 /// A constraint on each row of a table, as Keras 3.15's constraints with `axis=1` are.
 ///
-/// Computed in f32, by Keras's own formulas, its epsilon of 1e-7 included: a row within bounds is multiplied by `norm / (norm + 1e-7)`,
-/// as there. A row's sum of squares is added up in sixteen parts, value `k` to part `k % 16`; a value of an f16 or bf16 table is
-/// rounded once. Keras's own default is `axis=0`, which makes sense for a dense kernel and not for a table.
+/// Computed in f32, by Keras's own formulas, its epsilon of 1e-7 included: a row within bounds is multiplied by `norm / (norm +
+/// 1e-7)`, as there. A row's sum of squares is added up in sixteen parts, value `k` to part `k % 16`; a value of an f16 or bf16
+/// table is rounded once. Keras's own default is `axis=0`, which makes sense for a dense kernel and not for a table.
 ///
 /// ```
 /// use hotrow::{Constraint, Table};
@@ -62,16 +62,16 @@ impl Constraint {
     /// Applies the constraint to every row, in parallel.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] when a norm is negative or not finite, `min_value` is above `max_value`, or the rate is not in 0..=1. The
-    /// table is unchanged then.
+    /// [`Error::InvalidOption`] when a norm is negative or not finite, `min_value` is above `max_value`, or the rate is not in
+    /// 0..=1. The table is unchanged then.
     pub fn apply<'t, E: Element>(&self, table: impl Into<TableViewMut<'t, E>>) -> Result<()> {
         self.check()?;
         row::each_row(table.into(), self);
         Ok(())
     }
 
-    /// Applies the constraint to the rows that `ids` name, once to each, in parallel: a step that touches few rows of a large table need
-    /// not read all of it. Ids that a policy fills are left out.
+    /// Applies the constraint to the rows that `ids` name, once to each, in parallel: a step that touches few rows of a large table
+    /// need not read all of it. Ids that a policy fills are left out.
     ///
     /// ```
     /// use hotrow::{Constraint, Table};

@@ -58,7 +58,8 @@ impl<E: Element> Embedding<E> {
     /// ```
     /// use hotrow::Embedding;
     ///
-    /// let layer = Embedding::<f32>::from_config(r#"{"input_dim": 100, "output_dim": 8, "embeddings_initializer": "he_uniform"}"#)?;
+    /// let json = r#"{"input_dim": 100, "output_dim": 8, "embeddings_initializer": "he_uniform"}"#;
+    /// let layer = Embedding::<f32>::from_config(json)?;
     /// assert_eq!(layer.table().shape(), [100, 8]);
     /// let again = Embedding::<f32>::from_config(&layer.get_config())?;
     /// assert_eq!(again.weights()?.to_vec(), layer.weights()?.to_vec());
@@ -71,9 +72,9 @@ impl<E: Element> Embedding<E> {
         EmbeddingBuilder::from_config(json)?.build()
     }
 
-    /// The layer's configuration as JSON with the keys of Keras 3.15's `Embedding.get_config()`, which Keras reads too. The seed stands in
-    /// the initializer's configuration. `input_length` (of Keras 2), and `max_norm` and `norm_type` (PyTorch's, which Keras does not
-    /// know), are there only if they were chosen. Weights and the policy for ids are not part of it.
+    /// The layer's configuration as JSON with the keys of Keras 3.15's `Embedding.get_config()`, which Keras reads too. The seed
+    /// stands in the initializer's configuration. `input_length` (of Keras 2), and `max_norm` and `norm_type` (PyTorch's, which
+    /// Keras does not know), are there only if they were chosen. Weights and the policy for ids are not part of it.
     pub fn get_config(&self) -> String {
         config::write(&Config { input_dim: self.input_dim(), ..self.config.clone() }, E::DTYPE)
     }
@@ -94,12 +95,12 @@ impl<E: Element> Embedding<E> {
         Embedding { table, config: Config::new(input_dim, output_dim) }
     }
 
-    /// The rows of `inputs`: shape `inputs.shape + [output_dim]`. Ids that come with a policy of their own keep it. With `max_norm`, the
-    /// rows that are read are first shortened in the table, as [`renorm`](crate::renorm()) does.
+    /// The rows of `inputs`: shape `inputs.shape + [output_dim]`. Ids that come with a policy of their own keep it. With
+    /// `max_norm`, the rows that are read are first shortened in the table, as [`renorm`](crate::renorm()) does.
     ///
     /// # Errors
-    /// As [`gather`](crate::gather()); [`Error::InputLength`] when the layer has an `input_length` and the last dimension of the inputs
-    /// is another. Nothing has changed then.
+    /// As [`gather`](crate::gather()); [`Error::InputLength`] when the layer has an `input_length` and the last dimension of the
+    /// inputs is another. Nothing has changed then.
     pub fn call<'i>(&self, inputs: impl Into<Ids<'i>>) -> Result<Rows<E>> {
         let inputs = inputs.into();
         if let Some(expected) = self.config.input_length
@@ -121,8 +122,8 @@ impl<E: Element> Embedding<E> {
         })
     }
 
-    /// Which inputs are not padding, in row-major order: `id != 0`, on the ids as given, before any cast (0.5 is not padding, though
-    /// it is row 0). `None` unless the layer was built with `mask_zero`.
+    /// Which inputs are not padding, in row-major order: `id != 0`, on the ids as given, before any cast (0.5 is not padding,
+    /// though it is row 0). `None` unless the layer was built with `mask_zero`.
     pub fn compute_mask<'i>(&self, inputs: impl Into<Ids<'i>>) -> Option<Vec<bool>> {
         let inputs = inputs.into();
         self.config.mask_zero.then(|| inputs.nonzero())
@@ -135,8 +136,8 @@ impl<E: Element> Embedding<E> {
 
     /// The gradient step of plain SGD: `table[id] -= learning_rate * gradient[k]`, duplicates summed.
     ///
-    /// With a regularizer, its gradient at the weights before the step is part of it: for all rows, as in Keras, and in memory of its own.
-    /// A constraint is then applied to all rows, as in Keras. A table too large for that is better updated through
+    /// With a regularizer, its gradient at the weights before the step is part of it: for all rows, as in Keras, and in memory of
+    /// its own. A constraint is then applied to all rows, as in Keras. A table too large for that is better updated through
     /// [`table`](Embedding::table), and constrained by [`Constraint::apply_rows`].
     ///
     /// # Errors
@@ -176,7 +177,8 @@ impl<E: Element> Embedding<E> {
         self.config.regularizer.map_or(Ok(0.0), |regularizer| self.table.with(|table| regularizer.loss(table)))
     }
 
-    /// Makes room for `input_dim` ids: [`Table::grow`] with the layer's initializer and seed, for every layer that shares the table.
+    /// Makes room for `input_dim` ids: [`Table::grow`] with the layer's initializer and seed, for every layer that shares the
+    /// table.
     ///
     /// ```
     /// use hotrow::Embedding;
@@ -206,7 +208,8 @@ impl<E: Element> Embedding<E> {
     /// Replaces the weights, for every layer that shares them.
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`] when the shape is not `[input_dim, output_dim]`; nothing is changed then. `trainable` has no say here, as in Keras.
+    /// [`Error::ShapeMismatch`] when the shape is not `[input_dim, output_dim]`; nothing is changed then. `trainable` has no say
+    /// here, as in Keras.
     pub fn set_weights(&self, weights: Table<E>) -> Result<()> {
         self.table.set(weights)
     }
@@ -264,8 +267,8 @@ pub struct EmbeddingBuilder<E: Element = f32> {
 
 impl<E: Element> EmbeddingBuilder<E> {
     /// Everything but weights and policy from JSON, as `Embedding.get_config()` of Keras 3.15 and of Keras 2 writes it, and as
-    /// [`Embedding::get_config`] does. Initializers, regularizers and constraints may be objects or bare names. Keys that are missing
-    /// have Keras's defaults, sizes excepted; a seed that is missing or null is 0 (Keras draws one).
+    /// [`Embedding::get_config`] does. Initializers, regularizers and constraints may be objects or bare names. Keys that are
+    /// missing have Keras's defaults, sizes excepted; a seed that is missing or null is 0 (Keras draws one).
     ///
     /// ```
     /// use hotrow::{EmbeddingBuilder, IdPolicy};
@@ -284,9 +287,9 @@ impl<E: Element> EmbeddingBuilder<E> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::UnknownConfigKey`]; [`Error::InvalidConfig`] for what is no JSON, of the wrong type, of another element than `E`, or not
-    /// supported: a constraint along axis 0 (Keras's default, also for a bare name), an orthogonal regularizer of columns, an activity
-    /// regularizer, quantization, LoRA; [`Error::UnknownName`].
+    /// [`Error::UnknownConfigKey`]; [`Error::InvalidConfig`] for what is no JSON, of the wrong type, of another element than `E`,
+    /// or not supported: a constraint along axis 0 (Keras's default, also for a bare name), an orthogonal regularizer of columns,
+    /// an activity regularizer, quantization, LoRA; [`Error::UnknownName`].
     pub fn from_config(json: &str) -> Result<EmbeddingBuilder<E>> {
         Ok(EmbeddingBuilder { config: config::read(json, E::DTYPE)?, weights: None })
     }

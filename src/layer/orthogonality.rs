@@ -1,5 +1,5 @@
-//! How far from orthogonal the rows of a table are: Keras's orthogonal regularizer, in f64 and in a fixed order, without the matrix of all
-//! products.
+//! How far from orthogonal the rows of a table are: Keras's orthogonal regularizer, in f64 and in a fixed order, without the matrix
+//! of all products.
 
 use super::regularizer::by_blocks;
 use crate::element::Element;
@@ -82,23 +82,15 @@ pub(super) fn loss<E: Element>(table: TableView<'_, E>, factor: f64) -> Result<f
 /// The gradient by every value of the table.
 pub(super) fn gradient<E: Element>(table: TableView<'_, E>, factor: f64) -> Result<Table<f32>> {
     let (rows, dim) = (table.rows(), table.dim());
-    let mut gradient = Table::<f32>::zeros(rows, dim)?;
-    let Some(weight) = per_pair(factor, rows) else { return Ok(gradient) };
+    let Some(weight) = per_pair(factor, rows) else { return Table::zeros(rows, dim) };
     let normalized = Normalized::of(table)?;
-    let stride = gradient.stride();
+    let mut slopes = zeros(rows.saturating_mul(dim))?;
     let tier = Tier::best();
     let workers = Parallelism::Auto.workers_for(rows.saturating_mul(rows).saturating_mul(dim));
-    par::chunks_mut(workers, gradient.view_mut().into_values(), stride, &|first, out| {
-        let row = first / stride;
-        let by_normalized = tier.run(Signed { normalized: &normalized, row });
-        let (own, norm) = (normalized.row(row), normalized.norms[row]);
-        // A row shorter than epsilon is divided by a constant; the length of any other does not matter, so nothing goes along it.
-        let along = if norm > EPSILON { dot(&by_normalized, own) } else { 0.0 };
-        for (out, (by_normalized, own)) in out.iter_mut().zip(by_normalized.iter().zip(own)) {
-            *out = (weight * (by_normalized - along * own) / norm) as f32;
-        }
+    par::chunks_mut(workers, &mut slopes, dim, &|first, slope| {
+        tier.run(Slope { normalized: &normalized, row: first / dim, weight, slope });
     });
-    Ok(gradient)
+    Table::from_fn(rows, dim, |row, column| slopes[row * dim + column] as f32)
 }
 
 /// The magnitudes of the products of a row with those after it, summed.
@@ -121,19 +113,21 @@ impl Kernel for Products<'_> {
     }
 }
 
-/// The other rows, each with the sign of its product with a row, summed: the derivative by that row of the magnitudes of its products.
-struct Signed<'a> {
+/// The derivative by a row: the other rows, each with the sign of its product with it, and then through the division by its length.
+struct Slope<'a> {
     normalized: &'a Normalized,
     row: usize,
+    weight: f64,
+    /// Zeros at first.
+    slope: &'a mut [f64],
 }
 
-impl Kernel for Signed<'_> {
-    type Output = Vec<f64>;
+impl Kernel for Slope<'_> {
+    type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> Vec<f64> {
+    fn run<S: Simd>(self, _: S) {
         let own = self.normalized.row(self.row);
-        let mut sum = vec![0.0; own.len()];
         for other in 0..self.normalized.rows() {
             if other == self.row {
                 continue;
@@ -141,10 +135,15 @@ impl Kernel for Signed<'_> {
             let values = self.normalized.row(other);
             let product = dot(own, values);
             let sign = if product == 0.0 { 0.0 } else { product.signum() };
-            for (sum, value) in sum.iter_mut().zip(values) {
-                *sum += sign * value;
+            for (slope, value) in self.slope.iter_mut().zip(values) {
+                *slope += sign * value;
             }
         }
-        sum
+        let norm = self.normalized.norms[self.row];
+        // A row shorter than epsilon is divided by a constant; the length of any other does not matter, so nothing goes along it.
+        let along = if norm > EPSILON { dot(self.slope, own) } else { 0.0 };
+        for (slope, own) in self.slope.iter_mut().zip(own) {
+            *slope = self.weight * (*slope - along * own) / norm;
+        }
     }
 }

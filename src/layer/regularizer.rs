@@ -1,18 +1,22 @@
 //! Keras's regularizers: what a table's values cost, and the gradient of that.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
-use super::{orthogonality, row};
+use super::orthogonality;
+use super::row::{self, Map, RowRule};
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::par::{self, Parallelism};
+use crate::simd::{Kernel, Simd, Tier};
+use crate::sums::{self, LANES};
 use crate::table::{FILL_BYTES, Table, TableView};
 
 /// A penalty on all values of a table, as Keras 3.15's regularizers are.
 ///
-/// The loss is added up in f64: each row by itself, then the rows of a block of 256, then the blocks, in order. So it is the same on any
-/// number of threads.
+/// The loss is added up in f64: within each block of 256 rows in sixteen parts, value `k` of a row to part `k % 16`, and then block
+/// after block. So it is the same on any number of threads.
 ///
 /// ```
 /// use hotrow::{Regularizer, Table};
@@ -44,11 +48,11 @@ pub enum Regularizer {
         /// The factor of the squares.
         l2: f32,
     },
-    /// Keras's `OrthogonalRegularizer` with `mode="rows"`: `factor` times the mean magnitude of the dot products of all pairs of rows, each
-    /// divided by its length.
+    /// Keras's `OrthogonalRegularizer` with `mode="rows"`: `factor` times the mean magnitude of the dot products of all pairs of
+    /// rows, each divided by its length.
     ///
-    /// It takes `rows² · dim` steps, and 8 bytes a value of memory: it is for tables of some thousand rows. With fewer than two rows
-    /// there are no pairs, and the loss is 0 (Keras divides by zero there).
+    /// It takes `rows² · dim` steps, and 8 bytes a value of memory, its gradient 16: it is for tables of some thousand rows. With
+    /// fewer than two rows there are no pairs, and the loss is 0 (Keras divides by zero there).
     Orthogonal {
         /// The factor.
         factor: f32,
@@ -81,14 +85,15 @@ impl Regularizer {
     pub fn gradient<'t, E: Element>(&self, table: impl Into<TableView<'t, E>>) -> Result<Table<f32>> {
         self.check()?;
         let table = table.into();
-        let (rows, dim) = (table.rows(), table.dim());
         let (l1, l2) = match *self {
             Regularizer::L1 { l1 } => (l1, 0.0),
             Regularizer::L2 { l2 } => (0.0, l2),
             Regularizer::L1L2 { l1, l2 } => (l1, l2),
             Regularizer::Orthogonal { factor } => return orthogonality::gradient(table, f64::from(factor)),
         };
-        Table::from_fn(rows, dim, |row, column| slope(table.row(row).map_or(0.0, |row| row[column].to_f32()), l1, l2))
+        let mut gradient = Table::<f32>::zeros(table.rows(), table.dim())?;
+        row::each_row(gradient.view_mut(), &Slopes { table, slope: Slope { l1, l2 } });
+        Ok(gradient)
     }
 
     /// [`gradient`](Regularizer::gradient), added to a gradient that is there already.
@@ -146,36 +151,48 @@ impl Regularizer {
     }
 }
 
-/// The derivative of `l1 * abs(x) + l2 * x * x`. A factor of zero takes its term away, even if `x` is not finite; a NaN has no sign.
-fn slope(x: f32, l1: f32, l2: f32) -> f32 {
-    let sign = if x > 0.0 {
-        1.0
-    } else if x < 0.0 {
-        -1.0
-    } else {
-        x.abs()
-    };
-    let from_l1 = if l1 == 0.0 { 0.0 } else { l1 * sign };
-    let from_l2 = if l2 == 0.0 { 0.0 } else { l2 * (2.0 * x) };
-    from_l1 + from_l2
+/// The derivative of `l1 * abs(x) + l2 * x * x`. A factor of zero takes its term away, even if `x` is not finite; a NaN has no
+/// sign.
+struct Slope {
+    l1: f32,
+    l2: f32,
+}
+
+impl Map for Slope {
+    #[inline(always)]
+    fn of(&self, x: f32) -> f32 {
+        let sign = if x > 0.0 {
+            1.0
+        } else if x < 0.0 {
+            -1.0
+        } else {
+            x.abs()
+        };
+        let from_l1 = if self.l1 == 0.0 { 0.0 } else { self.l1 * sign };
+        let from_l2 = if self.l2 == 0.0 { 0.0 } else { self.l2 * (2.0 * x) };
+        from_l1 + from_l2
+    }
+}
+
+/// The slopes at a table's values.
+struct Slopes<'a, E> {
+    table: TableView<'a, E>,
+    slope: Slope,
+}
+
+impl<E: Element> RowRule for Slopes<'_, E> {
+    #[inline(always)]
+    fn apply<F: Element, S: Simd>(&self, simd: S, at: usize, row: &mut [F]) {
+        if let Some(values) = self.table.row(at) {
+            row::map_from(simd, values, row, &self.slope);
+        }
+    }
 }
 
 /// `l1 * sum(abs(w)) + l2 * sum(w * w)`. A factor of zero makes its sum count nothing, as in Keras, even if that is not finite.
 fn sum<E: Element>(table: TableView<'_, E>, l1: f64, l2: f64) -> Result<f64> {
-    let sums = by_blocks(table.rows(), table.dim() * size_of::<E>(), &|rows| {
-        let mut block = [0.0f64; 2];
-        for row in rows.filter_map(|row| table.row(row)) {
-            let mut sums = [0.0f64; 2];
-            for value in row {
-                let value = f64::from(value.to_f32());
-                sums[0] += value.abs();
-                sums[1] += value * value;
-            }
-            block[0] += sums[0];
-            block[1] += sums[1];
-        }
-        block
-    })?;
+    let tier = Tier::best();
+    let sums = by_blocks(table.rows(), table.dim() * size_of::<E>(), &|rows| tier.run(Sums { table, rows }))?;
     let mut total = 0.0;
     for (factor, which) in [(l1, 0), (l2, 1)] {
         if factor != 0.0 {
@@ -185,11 +202,38 @@ fn sum<E: Element>(table: TableView<'_, E>, l1: f64, l2: f64) -> Result<f64> {
     Ok(total)
 }
 
+/// The sums of the magnitudes and of the squares of some rows.
+struct Sums<'a, E> {
+    table: TableView<'a, E>,
+    rows: Range<usize>,
+}
+
+impl<E: Element> Kernel for Sums<'_, E> {
+    type Output = [f64; 2];
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> [f64; 2] {
+        let (mut magnitudes, mut squares) = ([0.0f64; LANES], [0.0f64; LANES]);
+        for at in self.rows {
+            let Some(values) = self.table.row(at) else { continue };
+            for block in values.chunks(LANES) {
+                let wide = row::widened(simd, block);
+                for lane in 0..LANES {
+                    let value = f64::from(wide[lane]);
+                    magnitudes[lane] += value.abs();
+                    squares[lane] += value * value;
+                }
+            }
+        }
+        [sums::total(magnitudes), sums::total(squares)]
+    }
+}
+
 /// What `of` finds in each block of rows, in order.
 pub(super) fn by_blocks<T: Copy + Default + Send>(
     rows: usize,
     row_bytes: usize,
-    of: &(impl Fn(std::ops::Range<usize>) -> T + Sync),
+    of: &(impl Fn(Range<usize>) -> T + Sync),
 ) -> Result<Vec<T>> {
     let blocks = rows.div_ceil(BLOCK_ROWS);
     let mut found: Vec<T> = Vec::new();
@@ -221,8 +265,8 @@ impl fmt::Display for Regularizer {
 impl FromStr for Regularizer {
     type Err = Error;
 
-    /// Keras's names and those of its classes, with its defaults: `"l1l2"` and `"L1L2"` are Keras 3's, of factors 0; `"l1_l2"` is Keras 2's, of
-    /// factors 0.01.
+    /// Keras's names and those of its classes, with its defaults: `"l1l2"` and `"L1L2"` are Keras 3's, of factors 0; `"l1_l2"` is
+    /// Keras 2's, of factors 0.01.
     fn from_str(name: &str) -> Result<Regularizer> {
         match name {
             "l1" | "L1" => Ok(Regularizer::L1 { l1: 0.01 }),

@@ -14,9 +14,9 @@ use crate::table::TableViewMut;
 /// `torch.nn.functional.embedding(…, max_norm, norm_type)` calls before it reads them.
 ///
 /// The norm is that of order `norm_type`: 1, 2, infinity, or any other number above zero. A row above `max_norm` is multiplied by
-/// `max_norm / (norm + 1e-7)`, computed in f64 and rounded to f32; every other keeps its bits. Each row is looked at once, however often
-/// its id occurs. Norms of order 1, 2 and infinity are computed in f32, sums in sixteen parts, value `k` to part `k % 16`; others in f64,
-/// with powers that are the same on every machine, which is slower by far. A row whose norm is NaN stays.
+/// `max_norm / (norm + 1e-7)`, computed in f64 and rounded to f32; every other keeps its bits. Each row is looked at once, however
+/// often its id occurs. Norms of order 1, 2 and infinity are computed in f32, sums in sixteen parts, value `k` to part `k % 16`;
+/// others in f64, with powers that are the same on every machine, which is slower by far. A row whose norm is NaN stays.
 ///
 /// ```
 /// use hotrow::{Table, renorm};
@@ -100,7 +100,8 @@ impl RowRule for Shorten {
     }
 }
 
-/// The norm of any order. `libm` is plain Rust: its powers have the same bits everywhere, which those of a system's library have not.
+/// The norm of any order. `libm` is plain Rust: its powers have the same bits everywhere, which those of a system's library have
+/// not.
 fn general_norm<E: Element>(values: &[E], order: f64) -> f32 {
     let mut lanes = [0.0f64; LANES];
     for (at, value) in values.iter().enumerate() {

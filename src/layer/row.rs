@@ -1,5 +1,5 @@
-//! What constraints and renormalization do to rows: measure one, and map its values. Written once over tier and element; sixteen values at a
-//! time in arrays, which the compiler makes vectors of.
+//! What constraints and renormalization do to rows: measure one, and map its values. Written once over tier and element; sixteen
+//! values at a time in arrays, which the compiler makes vectors of.
 
 use crate::element::Element;
 use crate::error::Result;
@@ -8,6 +8,9 @@ use crate::par::{self, Parallelism};
 use crate::simd::{Kernel, Simd, Tier};
 use crate::sums::LANES;
 use crate::table::{FILL_BYTES, Table, TableView, TableViewMut};
+
+/// How many rows ahead to ask memory for a row of a list.
+const AHEAD: usize = 8;
 
 /// What to do to one row.
 pub(super) trait RowRule: Sync {
@@ -84,7 +87,11 @@ impl<E: Element, R: RowRule> Kernel for Block<'_, E, R> {
                 }
             }
             Some(listed) => {
-                for &row in listed {
+                for (at, &row) in listed.iter().enumerate() {
+                    if let Some(&next) = listed.get(at + AHEAD) {
+                        let from = (next as usize - self.first) * self.stride;
+                        simd.prefetch(&self.values[from..from + self.dim]);
+                    }
                     let from = (row as usize - self.first) * self.stride;
                     self.rule.apply(simd, row as usize, &mut self.values[from..from + self.dim]);
                 }
@@ -95,7 +102,7 @@ impl<E: Element, R: RowRule> Kernel for Block<'_, E, R> {
 
 /// Sixteen values, widened; zeros beyond the end of a row.
 #[inline(always)]
-fn widened<E: Element, S: Simd>(simd: S, from: &[E]) -> [f32; LANES] {
+pub(super) fn widened<E: Element, S: Simd>(simd: S, from: &[E]) -> [f32; LANES] {
     let mut padded = [E::default(); LANES];
     let full = if from.len() == LANES {
         from
@@ -232,6 +239,18 @@ pub(super) fn map<M: Map, E: Element, S: Simd>(simd: S, row: &mut [E], map: &M) 
             *value = map.of(*value);
         }
         narrowed(simd, &wide, block);
+    }
+}
+
+/// Maps the values of a row to those of another of the same length.
+#[inline(always)]
+pub(super) fn map_from<M: Map, E: Element, F: Element, S: Simd>(simd: S, from: &[E], to: &mut [F], map: &M) {
+    for (from, to) in from.chunks(LANES).zip(to.chunks_mut(LANES)) {
+        let mut wide = widened(simd, from);
+        for value in &mut wide {
+            *value = map.of(*value);
+        }
+        narrowed(simd, &wide, to);
     }
 }
 

@@ -9,7 +9,8 @@ use crate::index::Ids;
 use crate::layer::Constraint;
 use crate::table::TableViewMut;
 
-/// The sum over a row: value `k` is added to partial sum `k % 16`, and these are added by halves. Every sum over a row has this shape.
+/// The sum over a row: value `k` is added to partial sum `k % 16`, and these are added by halves. Every sum over a row has this
+/// shape.
 ///
 /// ```
 /// let row = [1.0f32; 20];

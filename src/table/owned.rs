@@ -100,8 +100,8 @@ impl<E: Element> Table<E> {
         Table::init(rows, dim, Initializer::GlorotUniform, seed)
     }
 
-    /// Makes the table one of `rows` rows. The old rows keep their bits; a new row `r` is row `r` of `Table::init(rows, dim, initializer,
-    /// seed)`. Old and new memory are both there while it grows.
+    /// Makes the table one of `rows` rows. The old rows keep their bits; a new row `r` is row `r` of `Table::init(rows, dim,
+    /// initializer, seed)`. Old and new memory are both there while it grows.
     ///
     /// ```
     /// use hotrow::{Initializer, Table};

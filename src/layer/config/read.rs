@@ -1,5 +1,5 @@
-//! Reads configurations as Keras 3 and Keras 2 write them. What is not understood is refused: a key that is passed over in silence would be
-//! an option that does not hold.
+//! Reads configurations as Keras 3 and Keras 2 write them. What is not understood is refused: a key that is passed over in silence
+//! would be an option that does not hold.
 
 use serde_json::{Map, Value};
 

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::simd::Out;
 
 /// The standard deviation of a standard normal cut off at two of its deviations, as Keras has it.
-const TRUNCATED_STD: f64 = 0.879_625_661_034_239_78;
+const TRUNCATED_STD: f64 = 0.879_625_661_034_239_8;
 
 /// Where truncated normals are cut off, in standard deviations.
 const CUT_OFF: f32 = 2.0;

@@ -7,8 +7,8 @@ mod orthogonal;
 
 /// How a table is filled at first. Names, parameters and defaults are those of Keras 3.15; the random numbers are this crate's own.
 ///
-/// A table `[rows, dim]` has `fan_in = rows` and `fan_out = dim`. Every value depends on the seed, the shape, its row and its column alone.
-/// By name, with Keras's default parameters: `"uniform"`, `"glorot_uniform"`, `"HeNormal"`, …
+/// A table `[rows, dim]` has `fan_in = rows` and `fan_out = dim`. Every value depends on the seed, the shape, its row and its
+/// column alone. By name, with Keras's default parameters: `"uniform"`, `"glorot_uniform"`, `"HeNormal"`, …
 ///
 /// ```
 /// use hotrow::{Initializer, Table};
@@ -73,11 +73,11 @@ pub enum Initializer {
     LecunUniform,
     /// Variance scaling by 1 / fan in, truncated normal.
     LecunNormal,
-    /// Orthogonal columns, or orthogonal rows where there are fewer of these, each of length `gain`: the Q of the QR decomposition, with a
-    /// positive diagonal of R, of a matrix of normal draws.
+    /// Orthogonal columns, or orthogonal rows where there are fewer of these, each of length `gain`: the Q of the QR decomposition,
+    /// with a positive diagonal of R, of a matrix of normal draws.
     ///
-    /// It takes `2 · max(rows, dim) · min(rows, dim)²` multiplications and additions, and 12 bytes a value beside the table while it is
-    /// made. More than 2^38 multiplications are refused.
+    /// It takes `2 · max(rows, dim) · min(rows, dim)²` multiplications and additions, and 12 bytes a value beside the table while
+    /// it is made. More than 2^38 multiplications are refused.
     Orthogonal {
         /// The length of each vector.
         gain: f32,
@@ -103,8 +103,8 @@ pub enum Fan {
 /// What [`Initializer::VarianceScaling`] draws from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Spread {
-    /// Keras's `truncated_normal`: normal, what lies more than two standard deviations off drawn again, and widened so that the variance
-    /// is right after that.
+    /// Keras's `truncated_normal`: normal, what lies more than two standard deviations off drawn again, and widened so that the
+    /// variance is right after that.
     TruncatedNormal,
     /// Keras's `untruncated_normal`.
     Normal,

@@ -78,8 +78,8 @@ impl FromStr for Initializer {
                     what: "initializer",
                     given: name.to_owned(),
                     expected: "zeros, ones, constant, random_uniform (uniform), random_normal (normal), truncated_normal, \
-                               variance_scaling, glorot_uniform, glorot_normal, he_uniform, he_normal, lecun_uniform, lecun_normal, \
-                               orthogonal, identity, or the names of Keras's classes",
+                               variance_scaling, glorot_uniform, glorot_normal, he_uniform, he_normal, lecun_uniform, \
+                               lecun_normal, orthogonal, identity, or the names of Keras's classes",
                 });
             }
         })

@@ -1,8 +1,8 @@
 //! Orthogonal matrices: modified Gram-Schmidt in f64, in a fixed order.
 //!
 //! Gram-Schmidt and not Householder: its R has a positive diagonal, which is the sign that Keras corrects the Q of a Householder
-//! decomposition to, and each of its steps is one independent task per remaining vector. What it loses of orthogonality grows with the
-//! condition of the matrix times 1e-16; a square matrix of normal draws is conditioned no worse than about its size squared.
+//! decomposition to, and each of its steps is one independent task per remaining vector. What it loses of orthogonality grows with
+//! the condition of the matrix times 1e-16; a square matrix of normal draws is conditioned no worse than about its size squared.
 
 use super::draw::Draw;
 use crate::error::{Error, Result};
