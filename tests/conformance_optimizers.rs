@@ -3,8 +3,9 @@
 mod common;
 
 use common::recorded::{Case, Recorded, assert_close};
+use common::{label, workspaces};
 use hotrow::reference::{self, PlainBags, RowGradients};
-use hotrow::{Adagrad, Adam, Bags, Ftrl, Ids, Optimizer, Pooling, RmsProp, RowWiseAdagrad, Rule, Sgd, Table};
+use hotrow::{Adagrad, Adam, Bags, Ftrl, Gradient, Ids, Optimizer, Pooling, RmsProp, RowWiseAdagrad, Rule, Sgd, Table};
 
 /// A case: its table, its optimizer, and each step's gradient.
 struct Replay<'a> {
@@ -21,16 +22,40 @@ impl<'a> Replay<'a> {
         Replay { recorded, case, shape: shape.try_into().unwrap(), weight, rule }
     }
 
-    /// The reference's steps: the table after each, and the states after the last, by our name and theirs.
-    fn run(&self, steps: &[Lookup], states: &[(&str, &str)]) {
+    /// The steps of the reference, and of the engine on every level and thread count: the table after each, and the states after the last, by
+    /// our name and theirs.
+    fn run(&self, lookups: &[Lookup], states: &[(&str, &str)]) {
+        let [rows, dim] = self.shape;
+        self.replay(lookups, states, "reference", &mut |optimizer, table, lookup| {
+            reference::step(optimizer, table.view_mut(), &lookup.gradient(rows, dim)).unwrap();
+        });
+        for mut workspace in workspaces() {
+            let label = label(&workspace);
+            self.replay(lookups, states, &label, &mut |optimizer, table, lookup| match &lookup.offsets {
+                None => workspace.step(optimizer, table, Gradient::of_gather(&lookup.ids, &lookup.grad)).unwrap(),
+                Some(offsets) => {
+                    let bags = Bags::from_splits(&lookup.ids, offsets);
+                    workspace.step(optimizer, table, Gradient::of_bags(&bags, lookup.pooling, &lookup.grad)).unwrap();
+                }
+            });
+        }
+    }
+
+    fn replay(
+        &self,
+        lookups: &[Lookup],
+        states: &[(&str, &str)],
+        by: &str,
+        step: &mut dyn FnMut(&mut Optimizer, &mut Table<f32>, &Lookup),
+    ) {
         let [rows, dim] = self.shape;
         let mut table = Table::from_slice(&self.weight, rows, dim).unwrap();
         let mut optimizer = Optimizer::new(self.rule, rows, dim).unwrap();
         let after = self.expected("weight_after");
-        assert_eq!(after.len(), steps.len() * rows * dim);
-        for (step, (lookup, want)) in steps.iter().zip(after.chunks(rows * dim)).enumerate() {
-            reference::step(&mut optimizer, table.view_mut(), &lookup.gradient(rows, dim)).unwrap();
-            assert_close(&table.to_vec(), want, &format!("{} after step {step}", self.case.id));
+        assert_eq!(after.len(), lookups.len() * rows * dim);
+        for (at, (lookup, want)) in lookups.iter().zip(after.chunks(rows * dim)).enumerate() {
+            step(&mut optimizer, &mut table, lookup);
+            assert_close(&table.to_vec(), want, &format!("{} after step {at}, {by}", self.case.id));
         }
         assert_eq!(optimizer.state().count(), states.len());
         for ((name, state), (ours, theirs)) in optimizer.state().zip(states) {
@@ -41,7 +66,8 @@ impl<'a> Replay<'a> {
             // by 1.3e-5 of themselves, and with them the second moments, whose correction takes it out of the weights again.
             let scale = want.iter().fold(0.0f64, |scale, x| scale.max(x.abs()));
             for (got, want) in got.iter().zip(&want) {
-                assert!((f64::from(*got) - want).abs() <= 2e-5 * scale, "{} {name}: {got} instead of {want}", self.case.id);
+                let close = (f64::from(*got) - want).abs() <= 2e-5 * scale;
+                assert!(close, "{} {name}, {by}: {got} instead of {want}", self.case.id);
             }
         }
     }
