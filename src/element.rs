@@ -156,7 +156,8 @@ pub(crate) mod lanes {
         fn load<S: Simd>(simd: S, from: &[Self]) -> S::V;
         /// Writes `LANES` values, rounded.
         fn store<S: Simd>(simd: S, v: S::V, to: &mut [Self]);
-        /// Rounds up or down, away from zero with a probability equal to the fraction of a last place that is lost, as the random bits have it.
+        /// Rounds to one of the two neighbours: away from zero with a probability equal to the fraction of a last place that is
+        /// lost, as the random bits have it.
         fn round_at_random(x: f32, random: u32) -> Self;
     }
 
@@ -196,8 +197,8 @@ pub(crate) mod lanes {
         fn store<S: Simd>(simd: S, v: S::V, to: &mut [f16]) {
             simd.store_f16(v, to);
         }
-        /// Adds random bits below the last place that stays, and truncates. Finite numbers from 65,504 on may become infinite; from 65,536 on
-        /// they do, as when rounded to nearest.
+        /// Adds random bits below the last place that stays, and truncates. Finite numbers above 65,504 may become infinite; from
+        /// 65,536 on they do, as when rounded to nearest.
         #[inline(always)]
         fn round_at_random(x: f32, random: u32) -> f16 {
             let bits = x.to_bits();
@@ -205,7 +206,8 @@ pub(crate) mod lanes {
             let magnitude = bits & 0x7fff_ffff;
             // From 2^-14 on 13 bits are lost. A carry runs into the exponent, as it should.
             let normal = (magnitude.wrapping_add(random & 0x1fff).wrapping_sub(0x3800_0000)) >> 13;
-            // Below, the value is the mantissa times 2^(exponent - 126) places of 2^-24: that many bits are lost, of which 31 can be drawn.
+            // Below, the value is the mantissa times 2^(exponent - 126), in places of 2^-24: so many bits are lost, of which 31
+            // can be drawn.
             let exponent = (magnitude >> 23).max(1);
             let mantissa = if magnitude >= 0x0080_0000 { magnitude & 0x007f_ffff | 0x0080_0000 } else { magnitude };
             let lost = 126_u32.saturating_sub(exponent);

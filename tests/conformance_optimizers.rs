@@ -22,8 +22,8 @@ impl<'a> Replay<'a> {
         Replay { recorded, case, shape: shape.try_into().unwrap(), weight, rule }
     }
 
-    /// The steps of the reference, and of the engine on every level and thread count: the table after each, and the states after the last, by
-    /// our name and theirs.
+    /// The steps of the reference, and of the engine on every level and thread count: the table after each, and the states after
+    /// the last, by our name and theirs.
     fn run(&self, lookups: &[Lookup], states: &[(&str, &str)]) {
         let [rows, dim] = self.shape;
         self.replay(lookups, states, "reference", &mut |optimizer, table, lookup| {
@@ -62,8 +62,9 @@ impl<'a> Replay<'a> {
             assert_eq!(name, *ours);
             let (got, want) = (state.to_vec(), self.expected(theirs));
             assert_eq!(got.len(), want.len());
-            // On the state's own scale, which can be small. Twice the tolerance of weights: 1 - 0.999 of PyTorch's f64 and of an f32 differ
-            // by 1.3e-5 of themselves, and with them the second moments, whose correction takes it out of the weights again.
+            // On the state's own scale, which can be small. Twice the tolerance of weights: 1 - 0.999 of PyTorch's f64 and of an
+            // f32 differ by 1.3e-5 of themselves, and with them the second moments, whose correction takes it out of the weights
+            // again.
             let scale = want.iter().fold(0.0f64, |scale, x| scale.max(x.abs()));
             for (got, want) in got.iter().zip(&want) {
                 let close = (f64::from(*got) - want).abs() <= 2e-5 * scale;

@@ -3,7 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
-use hotrow::{Cast, Element, IdPolicy, Ids, OutOfRange, Result, TableView, TableViewMut, Widen, reference};
+use hotrow::reference::RowGradients;
+use hotrow::{Cast, Element, IdPolicy, Ids, Optimizer, OutOfRange, Result, TableView, TableViewMut, Widen, reference};
 
 #[path = "../fuzz/bodies/cases.rs"]
 mod cases;
@@ -13,6 +14,8 @@ mod gather;
 mod ids;
 #[path = "../fuzz/bodies/input.rs"]
 mod input;
+#[path = "../fuzz/bodies/optimizers.rs"]
+mod optimizers;
 #[path = "../fuzz/bodies/scatter.rs"]
 mod scatter;
 
@@ -55,6 +58,11 @@ fn gathers_equal_the_plain_loop() {
 #[test]
 fn sequences_of_scatter_adds_equal_the_plain_loop() {
     replay("scatter", scatter::check);
+}
+
+#[test]
+fn sequences_of_steps_equal_the_plain_loop() {
+    replay("optimizers", optimizers::check);
 }
 
 /// Each of these is a mistake that an implementation could make. The corpus shows them all.
@@ -175,4 +183,49 @@ fn the_check_of_scatter_adds_sees_mistakes() {
     }
     assert_ne!(failures("scatter", scatter::check_against::<RoundsEachTime>), 0);
     assert_ne!(failures("scatter", scatter::check_against::<Fuses>), 0);
+}
+
+#[test]
+fn the_check_of_optimizers_sees_mistakes() {
+    /// Does not count a step.
+    struct DoesNotCount;
+    impl optimizers::Oracle for DoesNotCount {
+        fn step<E: cases::Bits>(optimizer: &mut Optimizer, table: TableViewMut<'_, E>, gradient: &RowGradients) -> Result<()> {
+            let steps = optimizer.steps();
+            let answer = reference::step(optimizer, table, gradient);
+            optimizer.set_steps(steps);
+            answer
+        }
+    }
+    /// Leaves out rows whose gradient is zero: they decay, and have momentum.
+    struct SkipsZeros;
+    impl optimizers::Oracle for SkipsZeros {
+        fn step<E: cases::Bits>(optimizer: &mut Optimizer, table: TableViewMut<'_, E>, gradient: &RowGradients) -> Result<()> {
+            let mut gradient = gradient.clone();
+            gradient.retain(|_, values| values.iter().any(|&x| x != 0.0));
+            reference::step(optimizer, table, &gradient)
+        }
+    }
+    /// Takes numbers below the normal ones for zeros.
+    struct FlushesToZero;
+    impl optimizers::Oracle for FlushesToZero {
+        fn step<E: cases::Bits>(optimizer: &mut Optimizer, table: TableViewMut<'_, E>, gradient: &RowGradients) -> Result<()> {
+            let mut gradient = gradient.clone();
+            gradient.values_mut().flatten().filter(|x| x.is_subnormal()).for_each(|x| *x = 0.0);
+            reference::step(optimizer, table, &gradient)
+        }
+    }
+    /// Looks at no row before the step.
+    struct ChecksNothing;
+    impl optimizers::Oracle for ChecksNothing {
+        fn step<E: cases::Bits>(optimizer: &mut Optimizer, table: TableViewMut<'_, E>, gradient: &RowGradients) -> Result<()> {
+            let mut gradient = gradient.clone();
+            gradient.values_mut().flatten().filter(|x| !x.is_finite()).for_each(|x| *x = 1.0);
+            reference::step(optimizer, table, &gradient)
+        }
+    }
+    assert_ne!(failures("optimizers", optimizers::check_against::<DoesNotCount>), 0);
+    assert_ne!(failures("optimizers", optimizers::check_against::<SkipsZeros>), 0);
+    assert_ne!(failures("optimizers", optimizers::check_against::<FlushesToZero>), 0);
+    assert_ne!(failures("optimizers", optimizers::check_against::<ChecksNothing>), 0);
 }

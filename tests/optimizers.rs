@@ -1,5 +1,5 @@
-//! Optimizers: every rule, option, element, source of gradient, level and thread count against `reference`, bit for bit; what a step refuses;
-//! states that are saved, set again and grown.
+//! Optimizers: every rule, option, element, source of gradient, level and thread count against `reference`, bit for bit; what a
+//! step refuses; states that are saved, set again and grown.
 
 mod common;
 

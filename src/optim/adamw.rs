@@ -7,7 +7,8 @@ use super::rule::{RowRule, States, WithRule};
 use crate::error::Result;
 use crate::simd::Simd;
 
-/// AdamW, as PyTorch's `AdamW` has it, on the rows that the batch names: the others keep their weights and moments, and do not decay.
+/// AdamW, as PyTorch's `AdamW` has it, on the rows that the batch names: the others keep their weights and moments, and do not
+/// decay.
 ///
 /// In step `t`: `w *= 1 - lr * weight_decay`, then `m += (1 - beta1) * (g - m); v += (1 - beta2) * (g * g - v);
 /// w -= lr / (1 - beta1^t) * (m / (sqrt(v) / sqrt(1 - beta2^t) + eps))`.

@@ -7,12 +7,17 @@ use crate::simd::Simd;
 
 /// FTRL-proximal, as TensorFlow 2's `ResourceSparseApplyFtrl` has it with `lr_power = -0.5` and no shrinkage.
 ///
-/// `n' = n + g * g; z += g - (sqrt(n') - sqrt(n)) / lr * w; n = n'`, then `w = 0` where `|z| <= l1`, and elsewhere
-/// `w = (sign(z) * l1 - z) / (sqrt(n) / lr + 2 * l2)`: with L1 most weights are exactly zero. A NaN in `z` makes the weight NaN (TensorFlow would
-/// hide it as a zero).
+/// ```text
+/// n' = n + g * g
+/// z += g - (sqrt(n') - sqrt(n)) / lr * w
+/// w = 0                                                 where |z| <= l1
+/// w = (sign(z) * l1 - z) / (sqrt(n') / lr + 2 * l2)     elsewhere
+/// ```
 ///
-/// The states are `accum` (n) and `linear` (z), both `[rows, dim]`. A learning rate of zero is an error: the rule divides by it. So is decoupled
-/// weight decay: the weights come from the state alone.
+/// So with L1 most weights are exactly zero. A NaN in `z` makes the weight NaN.
+///
+/// The states are `accum` (n) and `linear` (z), both `[rows, dim]`. A learning rate of zero is an error: the rule divides by it.
+/// So is decoupled weight decay: the weights come from the state alone.
 ///
 /// ```
 /// use hotrow::{Ftrl, Optimizer};
@@ -81,6 +86,7 @@ impl RowRule for Row {
         let toward = simd.select_gt(z, simd.splat(0.0), l1, simd.splat(-self.l1));
         let rate = simd.add(simd.div(root, lr), simd.splat(self.twice_l2));
         let solution = simd.div(simd.sub(toward, z), rate);
+        // Where it is not greater, `z - z` is zero, or NaN if `z` is.
         simd.select_gt(simd.abs(z), l1, solution, simd.sub(z, z))
     }
 
@@ -94,9 +100,10 @@ impl RowRule for Row {
         let toward = if z > 0.0 { self.l1 } else { -self.l1 };
         if z.abs() > self.l1 {
             (toward - z) / (root / self.lr + self.twice_l2)
+        } else if z.is_nan() {
+            z
         } else {
-            // Zero, or NaN if `z` is.
-            z - z
+            0.0
         }
     }
 }

@@ -21,8 +21,8 @@ pub enum WeightDecay {
 
 /// A rule, its options, its step count, and its state for one table of shape `[rows, dim]`.
 ///
-/// A step goes through the rows that the batch names, once each, ascending, with the sum of their gradients (what FBGEMM calls exact). Of a row's
-/// gradient `g` and weights `w`, in this order:
+/// A step goes through the rows that the batch names, once each, ascending, with the sum of their gradients (what FBGEMM calls
+/// exact). Of a row's gradient `g` and weights `w`, in this order:
 ///
 /// 1. a finite check, and then `clip_norm`, look at the gradient of the whole batch;
 /// 2. `clip_value` brings each value of `g` into `-limit..=limit`;
@@ -98,8 +98,8 @@ impl Optimizer {
     /// The same, with weights that decay.
     ///
     /// # Errors
-    /// [`Error::InvalidHyperparameter`] when the decay is not finite or negative; [`Error::OptionConflict`] beside AdamW, which has its own, and for
-    /// a decoupled one beside FTRL, which makes the weights from its state alone.
+    /// [`Error::InvalidHyperparameter`] when the decay is not finite or negative; [`Error::OptionConflict`] beside AdamW, which
+    /// has its own, and for a decoupled one beside FTRL, which makes the weights from its state alone.
     pub fn with_weight_decay(self, decay: WeightDecay) -> Result<Optimizer> {
         let conflict = |reason| Err(Error::OptionConflict { option: "weight decay", optimizer: self.rule.name(), reason });
         match (decay, self.rule) {
@@ -147,8 +147,8 @@ impl Optimizer {
         Optimizer { rounding, ..self }
     }
 
-    /// The same, refusing a step whose summed gradient has a NaN or an infinity, or not. Without the check such a row becomes what arithmetic makes of
-    /// it, and the others are not touched by it.
+    /// The same, refusing a step whose summed gradient has a NaN or an infinity, or not. Without the check such a row becomes
+    /// what arithmetic makes of it, and the others are not touched by it.
     #[must_use]
     pub fn with_finite_check(self, finite_check: bool) -> Optimizer {
         Optimizer { finite_check, ..self }
@@ -229,7 +229,8 @@ impl Optimizer {
         self.steps = steps;
     }
 
-    /// The states and their names, which are those of the system that the rule follows: `[rows, dim]`, or `[rows, 1]` where a row has one.
+    /// The states and their names, which are those of the system that the rule follows: `[rows, dim]`, or `[rows, 1]` where a row
+    /// has one.
     pub fn state(&self) -> impl Iterator<Item = (&'static str, &Table<f32>)> {
         let named = self.rule.states().in_order().into_iter().zip(&self.state);
         named.filter_map(|(state, table)| Some((state?.name, table)))
@@ -247,8 +248,8 @@ impl Optimizer {
     /// ```
     ///
     /// # Errors
-    /// [`Error::UnknownName`] when the rule keeps no such state, [`Error::ShapeMismatch`] when there are more or fewer values than the state has. It is
-    /// unchanged then.
+    /// [`Error::UnknownName`] when the rule keeps no such state, [`Error::ShapeMismatch`] when there are more or fewer values
+    /// than the state has. It is unchanged then.
     pub fn set_state(&mut self, name: &str, values: &[f32]) -> Result<()> {
         let states = self.rule.states();
         let at = states.in_order().into_iter().position(|state| state.is_some_and(|state| state.name == name));
@@ -267,7 +268,8 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Makes room for a table that has grown to `rows` rows: the old rows keep their state, and the new ones have that of before the first step.
+    /// Makes room for a table that has grown to `rows` rows: the old rows keep their state, and the new ones have that of before
+    /// the first step.
     ///
     /// ```
     /// use hotrow::{Adagrad, Optimizer};

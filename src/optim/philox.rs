@@ -1,5 +1,5 @@
-//! Philox4x32-10, the counter-based generator of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (2011): random
-//! numbers that depend on a key and a counter alone, so it does not matter who draws them, or when.
+//! Philox4x32-10, the counter-based generator of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3"
+//! (2011): random numbers that depend on a key and a counter alone, so it does not matter who draws them, or when.
 
 const MULTIPLIERS: [u32; 2] = [0xd251_1f53, 0xcd9e_8d57];
 const KEY_STEPS: [u32; 2] = [0x9e37_79b9, 0xbb67_ae85];
@@ -24,8 +24,8 @@ const COUNTERS: usize = 16;
 /// The words of [`philox_run`].
 pub(crate) const RUN: usize = 4 * COUNTERS;
 
-/// The words of sixteen counters that differ in their second word, which counts up from `counter[1]`. The same arithmetic in arrays, which compilers
-/// turn into vectors.
+/// The words of sixteen counters that differ in their second word, which counts up from `counter[1]`. The same arithmetic in
+/// arrays, which compilers turn into vectors.
 #[inline(always)]
 pub(crate) fn philox_run(counter: [u32; 4], key: [u32; 2]) -> [u32; RUN] {
     let (mut a, mut b, mut c, mut d) = ([counter[0]; COUNTERS], [0; COUNTERS], [counter[2]; COUNTERS], [counter[3]; COUNTERS]);

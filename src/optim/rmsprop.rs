@@ -5,9 +5,15 @@ use super::rule::{RowRule, State, States, WithRule};
 use crate::error::Result;
 use crate::simd::Simd;
 
-/// RMSProp, as TensorFlow 2's `ResourceSparseApplyRMSProp` and Keras have it, not centered:
-/// `ms = rho * ms + (1 - rho) * (g * g); mom = momentum * mom + lr * g / sqrt(ms + eps); w -= mom`. Note where eps stands: PyTorch adds it to the
-/// root. Rows that the batch does not name keep everything.
+/// RMSProp, as TensorFlow 2's `ResourceSparseApplyRMSProp` and Keras have it, not centered.
+///
+/// ```text
+/// ms = rho * ms + (1 - rho) * (g * g)
+/// mom = momentum * mom + lr * g / sqrt(ms + eps)
+/// w -= mom
+/// ```
+///
+/// Note where eps stands: PyTorch adds it to the root. Rows that the batch does not name keep everything.
 ///
 /// The states are `ms` and `mom`, both `[rows, dim]`, the latter also without momentum, as TensorFlow has it.
 ///

@@ -4,9 +4,10 @@ use super::philox::{RUN, philox, philox_run};
 
 /// How the new weights of an f16 or bf16 table are rounded. An f32 table's are stored as they are.
 ///
-/// Rounding to nearest loses every update that is smaller than half of a weight's last place, and late in training most are. Stochastic rounding goes
-/// up with a probability equal to the fraction lost, so that the expected weight is exact, and small updates add up. The random numbers come
-/// from Philox4x32-10 with the seed as key and the row, the column and the step as counter: the result does not depend on threads.
+/// Rounding to nearest loses every update that is smaller than half of a weight's last place, and late in training most are.
+/// Stochastic rounding goes up with a probability equal to the fraction lost, so that the expected weight is exact, and small
+/// updates add up. The random numbers come from Philox4x32-10 with the seed as key and the row, the column and the step as
+/// counter: the result does not depend on threads.
 ///
 /// ```
 /// use hotrow::{Optimizer, Rounding, Sgd};

@@ -9,7 +9,8 @@ use crate::simd::Simd;
 
 /// Row-wise Adagrad, as FBGEMM's `EXACT_ROWWISE_ADAGRAD` has it: `s += mean(g * g)` over the row; `w -= lr / (sqrt(s) + eps) * g`.
 ///
-/// The state is `sum`, `[rows, 1]`: for tables of 64 columns, 64 times less than Adagrad's. This is what recommenders are trained with.
+/// The state is `sum`, `[rows, 1]`: for tables of 64 columns, 64 times less than Adagrad's. This is what recommenders are trained
+/// with.
 ///
 /// ```
 /// use hotrow::{Optimizer, RowWiseAdagrad};

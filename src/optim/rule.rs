@@ -9,8 +9,8 @@ use crate::simd::Simd;
 
 /// One optimizer with the numbers of one step settled (bias corrections and so on).
 ///
-/// Each method stands twice: over vectors, which is what runs, and as plain arithmetic with the prefix `reference_`, which is the specification.
-/// Both do the same operations in the same order, so their bits are equal.
+/// Each method stands twice: over vectors, which is what runs, and as plain arithmetic with the prefix `reference_`, which is the
+/// specification. Both do the same operations in the same order, so their bits are equal.
 pub(crate) trait RowRule: Copy + fmt::Debug + Send + Sync + 'static {
     /// How many f32 of state each value of the table has: 0, 1 or 2.
     const PER_VALUE: usize;

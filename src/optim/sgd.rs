@@ -5,11 +5,12 @@ use super::rule::{RowRule, State, States, WithRule};
 use crate::error::Result;
 use crate::simd::Simd;
 
-/// Gradient descent, as TensorFlow 2 and PyTorch have it: `w -= lr * g`, or with momentum `a = momentum * a + g; w -= lr * a`, or Nesterov's
-/// `w -= lr * (g + momentum * a)`.
+/// Gradient descent, as TensorFlow 2 and PyTorch have it: `w -= lr * g`, or with momentum `a = momentum * a + g; w -= lr * a`, or
+/// Nesterov's `w -= lr * (g + momentum * a)`.
 ///
-/// A momentum of zero keeps no state. Else the state is `momentum`, `[rows, dim]`, which starts at zero; only rows that the batch names move,
-/// as in TensorFlow 2's `ResourceSparseApplyMomentum`, and unlike a dense optimizer, which would let every row coast on.
+/// A momentum of zero keeps no state. Else the state is `momentum`, `[rows, dim]`, which starts at zero; only rows that the batch
+/// names move, as in TensorFlow 2's `ResourceSparseApplyMomentum`, and unlike a dense optimizer, which would let every row coast
+/// on.
 ///
 /// ```
 /// use hotrow::{Optimizer, Sgd};

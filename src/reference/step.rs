@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 use crate::optim::{Noise, Optimizer, Parts, RowRule, StepOptions, WithRule};
 use crate::table::TableViewMut;
 
-/// One step on the rows that have a gradient, ascending: see [`Optimizer`] for the order of things. The optimizer's state changes, and its count of
-/// steps.
+/// One step on the rows that have a gradient, ascending: see [`Optimizer`] for the order of things. The optimizer's state
+/// changes, and its count of steps.
 ///
 /// ```
 /// use hotrow::{Adagrad, Ids, Optimizer, Table, reference};
@@ -25,7 +25,8 @@ use crate::table::TableViewMut;
 /// ```
 ///
 /// # Errors
-/// [`Error::OptimizerShape`] when the optimizer belongs to a table of another shape; [`Error::NonFiniteGradient`] when it is to refuse such.
+/// [`Error::OptimizerShape`] when the optimizer belongs to a table of another shape; [`Error::NonFiniteGradient`] when it is to
+/// refuse such.
 ///
 /// # Panics
 /// When a row is beyond the last, or has fewer values than the table has columns.
