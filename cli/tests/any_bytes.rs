@@ -4,6 +4,9 @@ use hotrow_cli::data::{Dataset, Format, read_interactions, read_titles};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+#[path = "../../fuzz/bodies/libfm.rs"]
+mod libfm;
+
 /// Pieces of which files of all formats are made, and pieces that do not belong there.
 const PIECES: [&[u8]; 26] = [
     b"\n",
@@ -86,4 +89,50 @@ fn any_bytes_give_an_error_or_something_consistent() {
     }
     // The pieces are chosen so that both outcomes are common; if one of them became rare, this test would test little.
     assert!(good > 500 && bad > 2_500 && titled > 50, "{good} {bad} {titled}");
+}
+
+/// Pieces of which lines of sparse features are made, and pieces that do not belong there.
+const FEATURES: [&[u8]; 16] = [
+    b" 1:1",
+    b" 2:1",
+    b" 7:-0.5",
+    b"\t3:1e3",
+    b" 2147483648:2",
+    b" 0:0",
+    b" # x",
+    b"\r",
+    b"\n",
+    b" 5",
+    b":",
+    b" qid:1",
+    b" 9:inf",
+    b"-",
+    b"\xff",
+    b"\0",
+];
+
+#[test]
+fn any_bytes_give_an_error_or_consistent_examples() {
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    let mut pick = |below: usize| (rng.next_u64() % below as u64) as usize;
+    let (mut good, mut bad) = (0, 0);
+    for _ in 0..10_000 {
+        let mut bytes = Vec::new();
+        let labels: [&[u8]; 3] = [b"1", [&b"0"[..], b"-1"][pick(2)], [&b""[..], b"0", b"1.0"][pick(3)]];
+        for _ in 0..pick(5) {
+            let kinds = if pick(4) == 0 { 3 } else { 2 };
+            bytes.extend_from_slice(labels[pick(kinds)]);
+            for _ in 0..pick(5) {
+                let strange = pick(12) == 0;
+                bytes.extend_from_slice(FEATURES[if strange { 6 + pick(10) } else { pick(6) }]);
+            }
+            bytes.extend_from_slice([&b"\n"[..], b"\r\n"][pick(2)]);
+        }
+        libfm::check(&bytes);
+        match hotrow_cli::data::read_libfm(&bytes) {
+            Ok(_) => good += 1,
+            Err(_) => bad += 1,
+        }
+    }
+    assert!(good > 3_000 && bad > 2_000, "{good} {bad}");
 }

@@ -4,8 +4,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 
 use hotrow_cli::bench::read_workloads;
-use hotrow_cli::data::read_interactions;
+use hotrow_cli::data::{read_interactions, read_libfm};
 
+#[path = "../../fuzz/bodies/libfm.rs"]
+mod libfm;
 #[path = "../../fuzz/bodies/ratings.rs"]
 mod ratings;
 #[path = "../../fuzz/bodies/workloads.rs"]
@@ -29,6 +31,11 @@ fn replay(target: &str, check: fn(&[u8])) {
 #[test]
 fn files_of_interactions_are_read_or_refused_with_a_line() {
     replay("ratings", ratings::check);
+}
+
+#[test]
+fn files_of_examples_are_read_or_refused_with_a_line() {
+    replay("libfm", libfm::check);
 }
 
 #[test]
@@ -63,6 +70,19 @@ fn the_check_of_interactions_sees_mistakes() {
     let error = read_interactions(b"a b\nc\n", None).unwrap_err();
     assert!(!fails(|| ratings::assert_names_a_line(&error, b"a b\nc\n")));
     assert!(fails(|| ratings::assert_names_a_line(&error, b"a b")), "a line that the file does not have");
+}
+
+#[test]
+fn the_check_of_examples_sees_mistakes() {
+    let file = b"1 3:1 5:2\n-1 4:1\n";
+    let read = read_libfm(file).unwrap();
+    assert!(!fails(|| libfm::assert_consistent(&read, file)));
+    assert!(fails(|| libfm::assert_consistent(&read, b"1 3:1 5:2 4:1")), "more examples than lines");
+    assert!(fails(|| libfm::assert_consistent(&read, b"1 3:1 5:2\n-1 4")), "more features than pairs");
+
+    let error = read_libfm(b"1 1:1\n1 2\n").unwrap_err();
+    assert!(!fails(|| libfm::assert_names_a_line(&error, b"1 1:1\n1 2\n")));
+    assert!(fails(|| libfm::assert_names_a_line(&error, b"1 1:1")), "a line that the file does not have");
 }
 
 #[test]

@@ -28,7 +28,16 @@ impl<'a> Line<'a> {
 
 /// The lines that are not blank. A byte order mark and `\r\n` endings are taken off; the last line needs no ending.
 pub(super) fn lines(bytes: &[u8]) -> impl Iterator<Item = Line<'_>> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    later_lines(without_mark(bytes))
+}
+
+/// A file without its byte order mark.
+pub(super) fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
+/// [`lines`] of a part of a file that has no byte order mark; the first line of the part is line 1.
+pub(super) fn later_lines(bytes: &[u8]) -> impl Iterator<Item = Line<'_>> {
     bytes
         .split(|&byte| byte == b'\n')
         .enumerate()

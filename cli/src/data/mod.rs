@@ -1,10 +1,12 @@
-//! Reading interactions and titles, and arranging them for training.
+//! Reading interactions, titles and labelled examples, and arranging them for training.
 
 mod dataset;
 mod error;
+mod examples;
 mod fields;
 mod items;
 mod layout;
+mod libfm;
 mod lines;
 mod market;
 mod market_words;
@@ -14,8 +16,10 @@ mod stamp;
 
 pub use dataset::{Dataset, Rows};
 pub use error::ReadError;
+pub use examples::{Examples, Unknown, Vocabulary};
 pub use items::read_titles;
 pub use layout::Format;
+pub use libfm::read_libfm;
 pub use market::Market;
 pub use names::Names;
 pub use reader::{Interactions, read_interactions};
