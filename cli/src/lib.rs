@@ -6,6 +6,7 @@ pub mod args;
 pub mod bench;
 pub mod commands;
 pub mod data;
+pub mod fm;
 pub mod model;
 mod output;
 mod random;
@@ -32,6 +33,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::complain(&format!("error: {error:#}"));
+            if error.is::<commands::Usage>() {
+                output::complain("\nFor more information, try 'hotrow train --help'.");
+                return ExitCode::from(2);
+            }
             ExitCode::FAILURE
         }
     }

@@ -1,13 +1,15 @@
 //! The subcommands, one in each file.
 
+mod files;
 mod ranking;
 mod recommend;
 mod similar;
 mod train;
-mod train_args;
 
 use anyhow::Result;
 use clap::Subcommand;
+
+pub(crate) use train::Usage;
 
 use crate::bench;
 
@@ -15,7 +17,7 @@ use crate::bench;
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Train a recommender and measure how well it ranks
-    Train(train_args::TrainArgs),
+    Train(train::TrainArgs),
     /// Recommend items to a user of a trained model
     Recommend(recommend::RecommendArgs),
     /// Find the items nearest to an item of a trained model

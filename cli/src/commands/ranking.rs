@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use super::train_args::whole;
-use crate::model::Description;
+use super::train::whole;
+use crate::model::Catalog;
 
 // No documentation of the type here: clap would print it in place of the command's own.
 #[derive(Debug, Args)]
@@ -40,12 +40,7 @@ pub(super) struct Ranked<'a> {
 
 /// The items with the highest scores, without those in `left_out`, which must ascend. Among equal scores the first item of
 /// the model comes first.
-pub(super) fn best<'a>(
-    description: &'a Description,
-    scores: impl Iterator<Item = f32>,
-    left_out: &[u32],
-    top: usize,
-) -> Vec<Ranked<'a>> {
+pub(super) fn best<'a>(catalog: Catalog<'a>, scores: impl Iterator<Item = f32>, left_out: &[u32], top: usize) -> Vec<Ranked<'a>> {
     let mut order: Vec<(f32, usize)> = scores
         .enumerate()
         .filter(|(item, _)| left_out.binary_search(&(*item as u32)).is_err())
@@ -56,12 +51,7 @@ pub(super) fn best<'a>(
     order
         .into_iter()
         .enumerate()
-        .map(|(place, (score, item))| Ranked {
-            rank: place + 1,
-            item: &description.items[item],
-            title: description.title(item),
-            score,
-        })
+        .map(|(place, (score, item))| Ranked { rank: place + 1, item: &catalog.ids[item], title: catalog.title(item), score })
         .collect()
 }
 

@@ -42,7 +42,7 @@ pub(super) fn run(args: &RecommendArgs) -> Result<()> {
     let row = description.find_user(&args.user)?;
     let user = model.users.row(row).unwrap_or_default();
     let scores = model.items.iter().map(|item| dot(user, item));
-    let recommendations = best(description, scores, &description.seen[row], args.answer.top);
+    let recommendations = best(description.catalog(), scores, &description.seen[row], args.answer.top);
     if args.answer.json {
         return say_json(&Answer { user: &args.user, recommendations });
     }

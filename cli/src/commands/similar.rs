@@ -2,20 +2,22 @@
 
 use anyhow::Result;
 use clap::Args;
+use hotrow::Table;
 use serde::Serialize;
 
 use super::ranking::{AnswerArgs, Ranked, best, table};
-use crate::model::Model;
+use crate::model::{Catalog, Features, Model};
 use crate::output::{complain, say, say_json};
 use crate::train::dot;
 
 /// Find the items nearest to an item of a trained model
 ///
-/// Nearness is the cosine of the angle between two embeddings: 1 for the same direction, 0 for unrelated ones.
+/// Nearness is the cosine of the angle between two embeddings: 1 for the same direction, 0 for unrelated ones. Of a factorization
+/// machine (`hotrow train --model fm`), features are compared in place of items.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct SimilarArgs {
-    /// The item: its id, or its title in upper or lower case, with or without the year
+    /// The item: its id, or its title in upper or lower case, with or without the year; or the index of a feature
     #[arg(value_name = "ITEM")]
     pub item: String,
 
@@ -28,7 +30,8 @@ const EXAMPLES: &str = "\
 Examples:
   hotrow similar \"Smoked Trout (fish)\"
   hotrow similar \"star wars\" --model films --top 5
-  hotrow similar 50 --model films --json";
+  hotrow similar 50 --model films --json
+  hotrow similar 204 --model clicks";
 
 #[derive(Serialize)]
 struct Answer<'a> {
@@ -39,34 +42,37 @@ struct Answer<'a> {
 
 /// Runs the command.
 pub(super) fn run(args: &SimilarArgs) -> Result<()> {
-    let model = Model::load(&args.answer.model)?;
-    let description = &model.description;
-    let found = description.find_item(&args.item)?;
-    if !found.others.is_empty() {
-        let others: Vec<_> = found.others.iter().map(|&item| description.items[item].as_str()).collect();
-        complain(&format!(
-            "note: `{}` is also the title of item {}; this is item {}",
-            args.item,
-            others.join(", "),
-            description.items[found.item]
-        ));
+    if let Some(features) = Features::load(&args.answer.model)? {
+        return neighbours(args, features.catalog(), &features.vectors);
     }
-    let wanted = model.items.row(found.item).unwrap_or_default();
+    let model = Model::load(&args.answer.model)?;
+    neighbours(args, model.description.catalog(), &model.items)
+}
+
+/// Shows what is near to the one that was asked for.
+fn neighbours(args: &SimilarArgs, catalog: Catalog<'_>, vectors: &Table<f32>) -> Result<()> {
+    let Catalog { what, ids, .. } = catalog;
+    let found = catalog.find(&args.item)?;
+    let id = &ids[found.item];
+    if !found.others.is_empty() {
+        let others: Vec<_> = found.others.iter().map(|&item| ids[item].as_str()).collect();
+        complain(&format!("note: `{}` is also the title of {what} {}; this is {what} {id}", args.item, others.join(", ")));
+    }
+    let wanted = vectors.row(found.item).unwrap_or_default();
     let length = dot(wanted, wanted).sqrt();
-    let scores = model.items.iter().map(|item| {
-        let lengths = length * dot(item, item).sqrt();
+    let scores = vectors.iter().map(|other| {
+        let lengths = length * dot(other, other).sqrt();
         // An embedding of zeros has no direction and is near to nothing.
-        if lengths > 0.0 { dot(wanted, item) / lengths } else { 0.0 }
+        if lengths > 0.0 { dot(wanted, other) / lengths } else { 0.0 }
     });
-    let similar = best(description, scores, &[found.item as u32], args.answer.top);
-    let id = &description.items[found.item];
-    let title = description.title(found.item);
+    let similar = best(catalog, scores, &[found.item as u32], args.answer.top);
+    let title = catalog.title(found.item);
     if args.answer.json {
         return say_json(&Answer { item: id, title, similar });
     }
     if similar.is_empty() {
-        return say(&format!("item {id} is the only one"));
+        return say(&format!("{what} {id} is the only one"));
     }
-    let name = title.map_or(format!("item {id}"), |title| format!("{title} (item {id})"));
+    let name = title.map_or(format!("{what} {id}"), |title| format!("{title} ({what} {id})"));
     say(&format!("nearest to {name}:\n{}", table(&similar, "cosine")))
 }

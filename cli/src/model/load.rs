@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 
 use hotrow::{Table, bf16, f16};
 use safetensors::SafeTensors;
+use serde_json::Value;
 use thiserror::Error;
 
+use super::machine::MACHINE;
 use super::{DESCRIPTION, Description, FORMAT, ITEM_TABLE, Precision, TABLES, USER_TABLE, VERSION, Weight};
+use crate::train::Settings;
 
 /// A trained model.
 #[derive(Debug)]
@@ -42,6 +45,15 @@ pub enum LoadError {
         /// What is wrong.
         problem: String,
     },
+    /// The folder holds a factorization machine, where a model of users and items is needed.
+    #[error(
+        "{path}: the model is a factorization machine, which tells yes from no for a line of features and knows no users and no \
+         items; `hotrow similar FEATURE` finds the features nearest to one"
+    )]
+    Machine {
+        /// The file.
+        path: String,
+    },
     /// The engine refused.
     #[error(transparent)]
     Engine(#[from] hotrow::Error),
@@ -54,23 +66,42 @@ impl Model {
     /// [`LoadError`], naming the file.
     pub fn load(folder: &Path) -> Result<Self, LoadError> {
         let path = folder.join(DESCRIPTION);
-        let text = read(&path)?;
-        let description = describe(&text).map_err(|problem| damaged(&path, problem))?;
+        let value = parse(&path)?;
+        if value["model"] == MACHINE {
+            return Err(LoadError::Machine { path: path.display().to_string() });
+        }
+        let description = describe(value).map_err(|problem| damaged(&path, problem))?;
+        let tables = Tables::read(folder, description.tables_crc32)?;
+        let Settings { dim, dtype, .. } = description.settings;
+        let users = tables.table(USER_TABLE, dtype, description.users.len(), dim)?;
+        let items = tables.table(ITEM_TABLE, dtype, description.items.len(), dim)?;
+        Ok(Model { description, users, items })
+    }
+}
+
+/// A file of tables whose checksum is right.
+pub(super) struct Tables {
+    path: PathBuf,
+    bytes: Vec<u8>,
+}
+
+impl Tables {
+    pub(super) fn read(folder: &Path, crc32: u32) -> Result<Self, LoadError> {
         let path = folder.join(TABLES);
         let bytes = read(&path)?;
-        if crc32fast::hash(&bytes) != description.tables_crc32 {
+        if crc32fast::hash(&bytes) != crc32 {
             return Err(damaged(
                 &path,
                 format!("its checksum is not the one in {DESCRIPTION}: the file is damaged or of another training"),
             ));
         }
-        let table = |name, rows| {
-            let values = values(&bytes, name, &description, rows).map_err(|problem| damaged(&path, problem))?;
-            Ok::<_, LoadError>(Table::from_slice(&values, rows, description.settings.dim)?)
-        };
-        let users = table(USER_TABLE, description.users.len())?;
-        let items = table(ITEM_TABLE, description.items.len())?;
-        Ok(Model { description, users, items })
+        Ok(Tables { path, bytes })
+    }
+
+    /// A table of this type and shape, widened.
+    pub(super) fn table(&self, name: &str, dtype: Precision, rows: usize, dim: usize) -> Result<Table<f32>, LoadError> {
+        let values = values(&self.bytes, name, dtype, [rows, dim]).map_err(|problem| damaged(&self.path, problem))?;
+        Ok(Table::from_slice(&values, rows, dim)?)
     }
 }
 
@@ -85,20 +116,26 @@ fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     })
 }
 
-fn damaged(path: &Path, problem: String) -> LoadError {
+pub(super) fn damaged(path: &Path, problem: String) -> LoadError {
     LoadError::Damaged { path: PathBuf::from(path).display().to_string(), problem }
 }
 
-/// Parses and checks `model.json`.
-fn describe(text: &[u8]) -> Result<Description, String> {
-    let value: serde_json::Value = serde_json::from_slice(text).map_err(|error| format!("it is no JSON: {error}"))?;
+/// Parses `model.json`, as far as its format and version.
+pub(super) fn parse(path: &Path) -> Result<Value, LoadError> {
+    let wrong = |problem| damaged(path, problem);
+    let value: Value = serde_json::from_slice(&read(path)?).map_err(|error| wrong(format!("it is no JSON: {error}")))?;
     // The version comes first: another version may well have other fields.
     if value["format"] != FORMAT {
-        return Err(format!("its format is {}, not \"{FORMAT}\"", value["format"]));
+        return Err(wrong(format!("its format is {}, not \"{FORMAT}\"", value["format"])));
     }
     if value["version"] != VERSION {
-        return Err(format!("its version is {}; this program reads version {VERSION}", value["version"]));
+        return Err(wrong(format!("its version is {}; this program reads version {VERSION}", value["version"])));
     }
+    Ok(value)
+}
+
+/// Checks the rest of `model.json`.
+fn describe(value: Value) -> Result<Description, String> {
     let description: Description = serde_json::from_value(value).map_err(|error| format!("it does not fit: {error}"))?;
     let (users, items) = (description.users.len(), description.items.len());
     let same = |what, found, wanted| {
@@ -120,22 +157,21 @@ fn describe(text: &[u8]) -> Result<Description, String> {
 }
 
 /// The numbers of a table, as `f32`.
-fn values(bytes: &[u8], name: &str, description: &Description, rows: usize) -> Result<Vec<f32>, String> {
+fn values(bytes: &[u8], name: &str, dtype: Precision, shape: [usize; 2]) -> Result<Vec<f32>, String> {
     let file = SafeTensors::deserialize(bytes).map_err(|error| format!("it is no safetensors file: {error}"))?;
     let tensor = file.tensor(name).map_err(|_| format!("it has no tensor `{name}`"))?;
-    let dim = description.settings.dim;
-    if tensor.shape() != [rows, dim] {
-        return Err(format!("`{name}` has the shape {:?}, where {:?} is expected", tensor.shape(), [rows, dim]));
+    if tensor.shape() != shape {
+        return Err(format!("`{name}` has the shape {:?}, where {shape:?} is expected", tensor.shape()));
     }
-    let stored = match description.settings.dtype {
+    let stored = match dtype {
         Precision::F32 => f32::STORED,
         Precision::F16 => f16::STORED,
         Precision::Bf16 => bf16::STORED,
     };
     if tensor.dtype() != stored {
-        return Err(format!("`{name}` holds {}, where {} is expected", tensor.dtype(), description.settings.dtype));
+        return Err(format!("`{name}` holds {}, where {dtype} is expected", tensor.dtype()));
     }
-    Ok(match description.settings.dtype {
+    Ok(match dtype {
         Precision::F32 => f32::read(tensor.data()),
         Precision::F16 => f16::read(tensor.data()),
         Precision::Bf16 => bf16::read(tensor.data()),
@@ -146,11 +182,12 @@ fn values(bytes: &[u8], name: &str, description: &Description, rows: usize) -> R
 mod tests {
     use super::*;
     use crate::model::{Folder, save};
-    use crate::train::Settings;
+    use crate::train::{Method, Settings};
 
     fn written() -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
-        let settings = Settings { dim: 2, epochs: 1, lr: 0.1, l2: 0.0, batch: 1, dtype: Precision::Bf16, seed: 0 };
+        let settings =
+            Settings { dim: 2, epochs: 1, optimizer: Method::Sgd, lr: 0.1, l2: 0.0, batch: 1, dtype: Precision::Bf16, seed: 0 };
         let mut description = Description::new(settings, None);
         description.users = vec!["u".into()];
         description.items = vec!["a".into(), "b".into()];

@@ -21,7 +21,7 @@ pub struct Found {
 /// Nothing was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotFound {
-    /// "user" or "item".
+    /// "user", "item" or "feature".
     pub what: &'static str,
     /// What was looked for.
     pub query: String,
@@ -60,21 +60,39 @@ impl Description {
             suggestions: suggest(query, self.users.iter().map(|id| (id.clone(), vec![id.clone()]))),
         })
     }
+}
 
-    /// The row of the item with this id, or else with this title. Titles are compared without regard to case, first as they
+/// What a table has rows for, by its names.
+#[derive(Debug, Clone, Copy)]
+pub struct Catalog<'a> {
+    /// "item" or "feature".
+    pub what: &'static str,
+    /// The id of each row.
+    pub ids: &'a [String],
+    /// The title of each row; empty when there are no titles at all.
+    pub titles: &'a [Option<String>],
+}
+
+impl<'a> Catalog<'a> {
+    /// The title of a row, if it has one.
+    pub fn title(&self, row: usize) -> Option<&'a str> {
+        self.titles.get(row)?.as_deref()
+    }
+
+    /// The row with this id, or else with this title. Titles are compared without regard to case, first as they
     /// stand, then without a year and with the article in front: `the godfather` finds `Godfather, The (1972)`.
     ///
     /// # Errors
     /// [`NotFound`] with titles that look like it.
-    pub fn find_item(&self, query: &str) -> Result<Found, NotFound> {
-        if let Some(item) = self.items.iter().position(|id| id == query) {
+    pub fn find(&self, query: &str) -> Result<Found, NotFound> {
+        if let Some(item) = self.ids.iter().position(|id| id == query) {
             return Ok(Found { item, others: Vec::new() });
         }
         let wanted = query.trim().to_lowercase();
         let spellings: Vec<Vec<String>> =
-            (0..self.items.len()).map(|item| self.title(item).map(spellings).unwrap_or_default()).collect();
+            (0..self.ids.len()).map(|item| self.title(item).map(spellings).unwrap_or_default()).collect();
         for exact in [true, false] {
-            let mut fits = (0..self.items.len()).filter(|&item| {
+            let mut fits = (0..self.ids.len()).filter(|&item| {
                 let known = &spellings[item];
                 let known = if exact { &known[..known.len().min(1)] } else { known };
                 known.contains(&wanted)
@@ -83,14 +101,15 @@ impl Description {
                 return Ok(Found { item, others: fits.collect() });
             }
         }
+        let what = self.what;
         let candidates = spellings.into_iter().enumerate().map(|(item, spellings)| {
-            let id = &self.items[item];
+            let id = &self.ids[item];
             match self.title(item) {
-                Some(title) => (format!("{title}  (item {id})"), spellings),
+                Some(title) => (format!("{title}  ({what} {id})"), spellings),
                 None => (id.clone(), vec![id.to_lowercase()]),
             }
         });
-        Err(NotFound { what: "item", query: query.to_owned(), known: self.items.len(), suggestions: suggest(&wanted, candidates) })
+        Err(NotFound { what: self.what, query: query.to_owned(), known: self.ids.len(), suggestions: suggest(&wanted, candidates) })
     }
 }
 
@@ -135,10 +154,11 @@ fn suggest(query: &str, candidates: impl Iterator<Item = (String, Vec<String>)>)
 mod tests {
     use super::*;
     use crate::model::Precision;
-    use crate::train::Settings;
+    use crate::train::{Method, Settings};
 
     fn films() -> Description {
-        let settings = Settings { dim: 1, epochs: 1, lr: 0.1, l2: 0.0, batch: 1, dtype: Precision::F32, seed: 0 };
+        let settings =
+            Settings { dim: 1, epochs: 1, optimizer: Method::Sgd, lr: 0.1, l2: 0.0, batch: 1, dtype: Precision::F32, seed: 0 };
         let mut films = Description::new(settings, None);
         films.users = ["12", "abc"].map(str::to_owned).into();
         films.items = ["50", "127", "11", "x1", "x2", "1984"].map(str::to_owned).into();
@@ -158,7 +178,7 @@ mod tests {
     #[test]
     fn items_are_found_by_id_and_by_title() {
         let films = films();
-        let item = |query| films.find_item(query).map(|found| found.item);
+        let item = |query| films.catalog().find(query).map(|found| found.item);
         assert_eq!(item("50"), Ok(0));
         for query in ["Star Wars (1977)", "star wars (1977)", "STAR WARS", " star wars "] {
             assert_eq!(item(query), Ok(0), "{query}");
@@ -169,18 +189,18 @@ mod tests {
         assert_eq!(item("seven"), Ok(2));
         assert_eq!(item("seven (se7en)"), Ok(2));
         assert_eq!(item("emma (1996)"), Ok(4));
-        assert_eq!(films.find_item("emma"), Ok(Found { item: 3, others: vec![4] }));
+        assert_eq!(films.catalog().find("emma"), Ok(Found { item: 3, others: vec![4] }));
         assert_eq!(item("1984"), Ok(5));
     }
 
     #[test]
     fn unknown_items_bring_suggestions() {
         let films = films();
-        let error = films.find_item("Star Warz").unwrap_err();
+        let error = films.catalog().find("Star Warz").unwrap_err();
         assert_eq!(error.suggestions[0], "Star Wars (1977)  (item 50)");
         assert!(error.to_string().starts_with("no item `Star Warz` among the 6 items of the model; perhaps"));
-        assert_eq!(films.find_item("father").unwrap_err().suggestions[0], "Godfather, The (1972)  (item 127)");
-        let nothing = films.find_item("qqqq").unwrap_err();
+        assert_eq!(films.catalog().find("father").unwrap_err().suggestions[0], "Godfather, The (1972)  (item 127)");
+        let nothing = films.catalog().find("qqqq").unwrap_err();
         assert_eq!(nothing.to_string(), "no item `qqqq` among the 6 items of the model");
     }
 

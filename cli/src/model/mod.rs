@@ -2,13 +2,15 @@
 
 mod load;
 mod lookup;
+mod machine;
 mod save;
 mod weight;
 
 use serde::{Deserialize, Serialize};
 
 pub use load::{LoadError, Model};
-pub use lookup::{Found, NotFound};
+pub use lookup::{Catalog, Found, NotFound};
+pub use machine::{BIAS, Features, MachineDescription, VECTOR_TABLE, WEIGHT_TABLE, save_machine};
 pub use save::{Folder, save};
 pub use weight::{Precision, Weight};
 
@@ -70,9 +72,14 @@ impl Description {
         }
     }
 
+    /// The items by their names.
+    pub fn catalog(&self) -> Catalog<'_> {
+        Catalog { what: "item", ids: &self.items, titles: &self.titles }
+    }
+
     /// The title of an item, if it has one.
     pub fn title(&self, item: usize) -> Option<&str> {
-        self.titles.get(item)?.as_deref()
+        self.catalog().title(item)
     }
 
     /// The title of an item, or its id.

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use hotrow::Table;
 use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensorError};
+use serde::Serialize;
 use tempfile::{Builder, NamedTempFile};
 
 use super::{DESCRIPTION, Description, ITEM_TABLE, TABLES, USER_TABLE, Weight};
@@ -36,18 +38,22 @@ impl Folder {
     }
 }
 
-/// Writes a model. Both files are complete and on disk under temporary names before either takes its own name, so a
-/// failure leaves an earlier model as it was; should the machine stop between the two renamings, the checksum in
+/// Writes a model of users and items. Both files are complete and on disk under temporary names before either takes its own
+/// name, so a failure leaves an earlier model as it was; should the machine stop between the two renamings, the checksum in
 /// `model.json` tells.
 ///
 /// # Errors
 /// When a file cannot be written.
 pub fn save<E: Weight>(folder: &Folder, mut description: Description, users: &Table<E>, items: &Table<E>) -> Result<()> {
-    let tables = serialize(users, items).context("cannot lay out the tables")?;
+    let tables = serialize([stored(USER_TABLE, users), stored(ITEM_TABLE, items)])?;
     description.tables_crc32 = crc32fast::hash(&tables);
-    let text = serde_json::to_vec(&description).context("cannot lay out the description")?;
+    put(folder, &tables, &description)
+}
 
-    let first = write(folder, TABLES, &tables)?;
+/// Puts both files of a model in place.
+pub(super) fn put(folder: &Folder, tables: &[u8], description: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_vec(description).context("cannot lay out the description")?;
+    let first = write(folder, TABLES, tables)?;
     let second = write(folder, DESCRIPTION, &text)?;
     for (file, name) in [(first, TABLES), (second, DESCRIPTION)] {
         let path = folder.0.join(name);
@@ -61,19 +67,31 @@ pub fn save<E: Weight>(folder: &Folder, mut description: Description, users: &Ta
     Ok(())
 }
 
-fn serialize<E: Weight>(users: &Table<E>, items: &Table<E>) -> Result<Vec<u8>> {
-    let bytes = |table: &Table<E>| {
-        let mut bytes = Vec::new();
-        for row in table.iter() {
-            E::write(row, &mut bytes);
-        }
-        bytes
-    };
-    let (user_bytes, item_bytes) = (bytes(users), bytes(items));
-    let view = |table: &Table<E>, bytes| TensorView::new(E::STORED, vec![table.rows(), table.dim()], bytes);
-    let tensors = [(USER_TABLE, view(users, &user_bytes)?), (ITEM_TABLE, view(items, &item_bytes)?)];
+/// A table as bytes.
+pub(super) struct Stored {
+    name: &'static str,
+    dtype: Dtype,
+    shape: [usize; 2],
+    bytes: Vec<u8>,
+}
+
+/// The bytes of a table.
+pub(super) fn stored<E: Weight>(name: &'static str, table: &Table<E>) -> Stored {
+    let mut bytes = Vec::new();
+    for row in table.iter() {
+        E::write(row, &mut bytes);
+    }
+    Stored { name, dtype: E::STORED, shape: table.shape(), bytes }
+}
+
+/// The bytes of a file of tables.
+pub(super) fn serialize<const N: usize>(tables: [Stored; N]) -> Result<Vec<u8>> {
+    fn view(table: &Stored) -> Result<(&'static str, TensorView<'_>), SafeTensorError> {
+        Ok((table.name, TensorView::new(table.dtype, table.shape.to_vec(), &table.bytes)?))
+    }
     let producer = HashMap::from([("producer".to_owned(), "hotrow".to_owned())]);
-    Ok(safetensors::serialize(tensors, Some(producer))?)
+    let views: Result<Vec<_>, _> = tables.iter().map(view).collect();
+    views.and_then(|views| safetensors::serialize(views, Some(producer))).context("cannot lay out the tables")
 }
 
 /// Writes a file under a temporary name in the folder, through to the disk.

@@ -1,10 +1,11 @@
-//! One step of stochastic gradient descent on the BPR loss, over the engine's public operations.
+//! One step down the slope of the BPR loss, over the engine's public operations.
 
-use hotrow::{Initializer, Table, Workspace};
+use hotrow::{Gradient, Initializer, Optimizer, Table, Workspace};
 
 use super::math::{loss_and_pull, margin};
-use super::run::{Settings, TrainError};
+use super::run::TrainError;
 use super::sampler::Samples;
+use super::settings::Settings;
 use crate::data::Dataset;
 use crate::model::Weight;
 
@@ -15,6 +16,8 @@ const SPREAD: f32 = 0.1;
 pub(super) struct Bpr<E: Weight> {
     pub users: Table<E>,
     pub items: Table<E>,
+    user_steps: Optimizer,
+    item_steps: Optimizer,
     workspace: Workspace,
     batch: usize,
     l2: f32,
@@ -33,9 +36,12 @@ impl<E: Weight> Bpr<E> {
         let seed = settings.seed.wrapping_mul(2);
         let rows = settings.batch.min(samples);
         let reserve = |rows_each| reserve(rows_each, rows, settings.dim);
+        let optimizer = |count| settings.optimizer.optimizer(settings.lr, count, settings.dim);
         Ok(Bpr {
             users: Table::init(data.users.len(), settings.dim, normal(), seed)?,
             items: Table::init(data.items.len(), settings.dim, normal(), seed.wrapping_add(1))?,
+            user_steps: optimizer(data.users.len())?,
+            item_steps: optimizer(data.items.len())?,
             workspace,
             batch: settings.batch,
             l2: settings.l2,
@@ -47,18 +53,20 @@ impl<E: Weight> Bpr<E> {
 
     /// Learns samples batch by batch with a step size, and returns the sum of their losses, each taken before its batch was learnt.
     pub(super) fn learn(&mut self, samples: &Samples, rate: f32) -> Result<f64, TrainError> {
+        self.user_steps.set_lr(rate)?;
+        self.item_steps.set_lr(rate)?;
         let mut loss = 0.0;
         let batches =
             samples.users.chunks(self.batch).zip(samples.positives.chunks(self.batch)).zip(samples.negatives.chunks(self.batch));
         for ((users, positives), negatives) in batches {
-            loss += self.step(users, positives, negatives, rate)?;
+            loss += self.step(users, positives, negatives)?;
         }
         Ok(loss)
     }
 
     /// One batch: every gradient is taken at the embeddings before the step, and the gradients of samples that share a row
     /// add up.
-    fn step(&mut self, users: &[u32], positives: &[u32], negatives: &[u32], rate: f32) -> Result<f64, TrainError> {
+    fn step(&mut self, users: &[u32], positives: &[u32], negatives: &[u32]) -> Result<f64, TrainError> {
         let dim = self.users.dim();
         let half = users.len() * dim;
         self.item_ids.clear();
@@ -73,11 +81,11 @@ impl<E: Weight> Bpr<E> {
         let rows = self.user_rows.chunks_exact_mut(dim).zip(positive.chunks_exact_mut(dim)).zip(negative.chunks_exact_mut(dim));
         let mut loss = 0.0;
         for ((u, i), j) in rows {
-            loss += f64::from(descend(u, i, j, self.l2));
+            loss += f64::from(slope(u, i, j, self.l2));
         }
 
-        self.workspace.scatter_add(&mut self.users, users, &self.user_rows, rate)?;
-        self.workspace.scatter_add(&mut self.items, &self.item_ids, &self.item_rows, rate)?;
+        self.workspace.step(&mut self.user_steps, &mut self.users, Gradient::of_gather(users, &self.user_rows))?;
+        self.workspace.step(&mut self.item_steps, &mut self.items, Gradient::of_gather(&self.item_ids, &self.item_rows))?;
         Ok(loss)
     }
 }
@@ -93,15 +101,15 @@ fn reserve(rows_each: usize, rows: usize, dim: usize) -> Result<Vec<f32>, TrainE
     Ok(room)
 }
 
-/// Replaces the embeddings of a user, a positive and a negative item by the direction in which each lowers
-/// `-ln(sigmoid(u·i - u·j)) + l2/2 (|u|² + |i|² + |j|²)`, and returns the first term.
-fn descend(u: &mut [f32], i: &mut [f32], j: &mut [f32], l2: f32) -> f32 {
+/// Replaces the embeddings of a user, a positive and a negative item by the gradient of
+/// `-ln(sigmoid(u·i - u·j)) + l2/2 (|u|² + |i|² + |j|²)` by each, and returns the first term.
+fn slope(u: &mut [f32], i: &mut [f32], j: &mut [f32], l2: f32) -> f32 {
     let (loss, pull) = loss_and_pull(margin(u, i, j));
     for ((u, i), j) in u.iter_mut().zip(i).zip(j) {
         let (user, positive, negative) = (*u, *i, *j);
-        *u = pull * (positive - negative) - l2 * user;
-        *i = pull * user - l2 * positive;
-        *j = -pull * user - l2 * negative;
+        *u = l2 * user - pull * (positive - negative);
+        *i = l2 * positive - pull * user;
+        *j = l2 * negative + pull * user;
     }
     loss
 }
@@ -111,13 +119,14 @@ mod tests {
     use super::*;
     use crate::data::read_interactions;
     use crate::model::Precision;
+    use crate::train::Method;
 
     fn settings() -> Settings {
-        Settings { dim: 3, batch: 2, lr: 0.5, l2: 0.1, epochs: 1, dtype: Precision::F32, seed: 1 }
+        Settings { dim: 3, batch: 2, optimizer: Method::Sgd, lr: 0.5, l2: 0.1, epochs: 1, dtype: Precision::F32, seed: 1 }
     }
 
     #[test]
-    fn the_direction_is_the_slope_of_the_loss() {
+    fn gradients_are_the_slopes_of_the_loss() {
         let at = [[0.3, -0.7, 0.2], [0.5, 0.1, -0.4], [-0.2, 0.6, 0.9f64]];
         let l2 = 0.25;
         let objective = |p: &[[f64; 3]; 3]| {
@@ -127,16 +136,16 @@ mod tests {
         };
         let [mut u, mut i, mut j] = at.map(|row| row.map(|v| v as f32));
         let x: f64 = (0..3).map(|k| at[0][k] * (at[1][k] - at[2][k])).sum();
-        let loss = descend(&mut u, &mut i, &mut j, l2 as f32);
+        let loss = slope(&mut u, &mut i, &mut j, l2 as f32);
         assert!((f64::from(loss) - (-x).exp().ln_1p()).abs() < 1e-6);
-        for (row, direction) in [u, i, j].iter().enumerate() {
+        for (row, gradient) in [u, i, j].iter().enumerate() {
             for k in 0..3 {
                 let h = 1e-5;
                 let (mut above, mut below) = (at, at);
                 above[row][k] += h;
                 below[row][k] -= h;
-                let slope = (objective(&above) - objective(&below)) / (2.0 * h);
-                assert!((f64::from(direction[k]) + slope).abs() < 1e-5, "{row} {k}");
+                let exact = (objective(&above) - objective(&below)) / (2.0 * h);
+                assert!((f64::from(gradient[k]) - exact).abs() < 1e-5, "{row} {k}");
             }
         }
     }
@@ -157,16 +166,16 @@ mod tests {
         let mut bpr = Bpr::<f32>::new(&data, &settings(), 2, Workspace::new()).unwrap();
         let (users, items) = (bpr.users.to_vec(), bpr.items.to_vec());
         // User 0 twice; item 1 once as positive and once as negative; user 1 and nothing else is left alone.
-        bpr.step(&[0, 0], &[1, 2], &[0, 1], 0.5).unwrap();
+        bpr.step(&[0, 0], &[1, 2], &[0, 1]).unwrap();
         let row = |table: &[f32], at: usize| table[3 * at..][..3].to_vec();
         let (mut want_users, mut want_items) = (users.clone(), items.clone());
         for (positive, negative) in [(1, 0), (2, 1)] {
             let (mut u, mut i, mut j) = (row(&users, 0), row(&items, positive), row(&items, negative));
-            descend(&mut u, &mut i, &mut j, 0.1);
+            slope(&mut u, &mut i, &mut j, 0.1);
             for k in 0..3 {
-                want_users[k] += 0.5 * u[k];
-                want_items[3 * positive + k] += 0.5 * i[k];
-                want_items[3 * negative + k] += 0.5 * j[k];
+                want_users[k] -= 0.5 * u[k];
+                want_items[3 * positive + k] -= 0.5 * i[k];
+                want_items[3 * negative + k] -= 0.5 * j[k];
             }
         }
         let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6);

@@ -56,7 +56,7 @@ pub(super) fn margin(u: &[f32], i: &[f32], j: &[f32]) -> f32 {
 /// The BPR loss `-ln(sigmoid(x))` and how hard it pulls, `sigmoid(-x)`, for the margin `x` of the positive item.
 ///
 /// `libm` is used because the `exp` and `ln` of the standard library may differ between platforms in the last bit.
-pub(super) fn loss_and_pull(x: f32) -> (f32, f32) {
+pub(crate) fn loss_and_pull(x: f32) -> (f32, f32) {
     // With e in 0..=1 nothing overflows, whatever the sign of x.
     let e = libm::expf(-x.abs());
     let small = libm::log1pf(e);

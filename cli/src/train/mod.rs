@@ -3,9 +3,14 @@
 mod bpr;
 mod evaluate;
 mod math;
+mod optimizer;
 mod run;
 mod sampler;
+mod settings;
 
 pub use evaluate::{Scores, evaluate, evaluate_tables};
+pub(crate) use math::loss_and_pull;
 pub use math::{dot, score_block};
-pub use run::{Compute, Progress, Settings, TrainError, Trained, train};
+pub use optimizer::Method;
+pub use run::{Compute, Progress, TrainError, Trained, train};
+pub use settings::Settings;

@@ -5,36 +5,17 @@ use std::time::{Duration, Instant};
 
 use hotrow::{Level, Parallelism, Table, Workspace};
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::bpr::Bpr;
 use super::sampler::{Sampler, Samples};
+use super::settings::Settings;
 use crate::data::Dataset;
-use crate::model::{Precision, Weight};
+use crate::model::Weight;
 
 /// Numbers in a step, from which on its gathers and scatter-adds are shared among the threads. A smaller step ends before the
 /// others have woken up, and one of them is busy drawing samples.
 const SHARED: usize = 1 << 18;
-
-/// What decides the result of training. Threads and instruction sets are not among it: they change the speed alone.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Settings {
-    /// Numbers in an embedding.
-    pub dim: usize,
-    /// Passes over the training interactions.
-    pub epochs: usize,
-    /// Step size of gradient descent for each sample, in the first epoch; it falls by the same amount each epoch, towards 0.
-    pub lr: f32,
-    /// Strength of the pull of embeddings to zero.
-    pub l2: f32,
-    /// Samples in a step.
-    pub batch: usize,
-    /// Type of the numbers in the tables.
-    pub dtype: Precision,
-    /// Seed of all random numbers.
-    pub seed: u64,
-}
 
 /// Why training stopped without a result.
 #[derive(Debug, Clone, PartialEq, Error)]
@@ -122,7 +103,7 @@ impl Compute {
     }
 
     /// A workspace for steps over so many numbers.
-    fn workspace(&self, step: usize) -> Result<Workspace, TrainError> {
+    pub(crate) fn workspace(&self, step: usize) -> Result<Workspace, TrainError> {
         let parallelism = match NonZeroUsize::new(self.threads()) {
             Some(threads) if step >= SHARED => Parallelism::Threads(threads),
             _ => Parallelism::Serial,
@@ -144,13 +125,6 @@ pub struct Progress {
     pub loss: Option<f64>,
     /// Time since the first sample.
     pub elapsed: Duration,
-}
-
-/// The step size of an epoch, from 0. With a constant one the embeddings would never settle, and the last few steps would
-/// decide much of the ranking.
-fn rate(settings: &Settings, epoch: usize) -> f32 {
-    let left = (settings.epochs - epoch) as f64 / settings.epochs as f64;
-    (f64::from(settings.lr) * left) as f32
 }
 
 /// What training gives.
@@ -190,7 +164,7 @@ pub fn train<E: Weight>(
         let mut next = Samples::default();
         sampler.draw(0, 0, &mut now);
         for epoch in 0..settings.epochs {
-            let rate = rate(settings, epoch);
+            let rate = settings.rate(epoch);
             let mut sum = 0.0;
             for piece in 0..pieces {
                 // The next piece is drawn while this one is learnt. Neither depends on when the other is done.

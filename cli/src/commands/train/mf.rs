@@ -1,31 +1,27 @@
-//! `hotrow train`.
+//! Matrix factorization: users and items.
 
 use std::collections::HashMap;
-use std::fs;
-use std::io::Read;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
-use hotrow::{Level, bf16, f16};
-use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
+use hotrow::{bf16, f16};
 
-use super::train_args::TrainArgs;
+use super::args::TrainArgs;
+use super::bar::Bar;
+use super::outcome::Outcome;
+use crate::commands::files::contents;
 use crate::data::{Dataset, Interactions, Market, read_interactions, read_titles};
 use crate::model::{Description, Folder, Precision, Weight, save};
 use crate::output::{complain, grouped, say, say_json};
-use crate::train::{Compute, Progress, Scores, evaluate, evaluate_tables, train};
+use crate::train::{Compute, Progress, evaluate, evaluate_tables, train};
 
 /// Runs the command.
-pub(super) fn run(args: &TrainArgs) -> Result<()> {
-    let compute = Compute::new(args.threads, args.level.unwrap_or_else(Level::best))?;
-    let folder = Folder::prepare(&args.out)?;
+pub(super) fn run(args: &TrainArgs, compute: &Compute, folder: &Folder) -> Result<()> {
     let source = Source::open(args)?;
     let result = match args.dtype {
-        Precision::F32 => source.train::<f32>(args, &compute, &folder),
-        Precision::F16 => source.train::<f16>(args, &compute, &folder),
-        Precision::Bf16 => source.train::<bf16>(args, &compute, &folder),
+        Precision::F32 => source.train::<f32>(args, compute, folder),
+        Precision::F16 => source.train::<f16>(args, compute, folder),
+        Precision::Bf16 => source.train::<bf16>(args, compute, folder),
     }?;
     if args.json {
         return say_json(&result);
@@ -88,9 +84,10 @@ impl Source {
             say(&self.summary())?;
         }
         let settings = args.settings();
-        let bar = progress_bar(args.epochs);
+        let epochs = settings.epochs;
+        let bar = Bar::new(epochs);
         let trained = train::<E>(data, &settings, compute, |progress| show(&bar, &progress));
-        bar.finish_and_clear();
+        bar.clear();
         let trained = trained?;
 
         let popularity = data.popularity();
@@ -107,7 +104,7 @@ impl Source {
             Ok::<_, crate::train::TrainError>((scores, popular, best))
         })?;
 
-        let mut description = Description::new(settings, (data.evaluated() > 0).then_some(scores));
+        let mut description = Description::new(settings.clone(), (data.evaluated() > 0).then_some(scores));
         description.users = data.users.iter().map(str::to_owned).collect();
         description.items = data.items.iter().map(str::to_owned).collect();
         let seen = data.seen();
@@ -127,9 +124,9 @@ impl Source {
             popularity_ndcg_at_10: popular.ndcg_at_10,
             best_hr_at_10: best.map(|best| best.hr_at_10),
             best_ndcg_at_10: best.map(|best| best.ndcg_at_10),
-            epochs: args.epochs,
-            train_seconds_per_epoch: seconds / args.epochs as f64,
-            samples_per_second: (trained.samples * args.epochs) as f64 / seconds,
+            epochs,
+            train_seconds_per_epoch: seconds / epochs as f64,
+            samples_per_second: (trained.samples * epochs) as f64 / seconds,
             loss: trained.losses.last().copied().unwrap_or(f64::NAN),
             users: data.users.len(),
             evaluated_users: data.evaluated(),
@@ -137,7 +134,8 @@ impl Source {
             interactions,
             training_interactions: data.train.total(),
             repeats: data.repeats,
-            dim: args.dim,
+            optimizer: settings.optimizer,
+            dim: settings.dim,
             dtype: args.dtype,
             seed: args.seed,
             threads: compute.threads(),
@@ -168,91 +166,8 @@ impl Source {
     }
 }
 
-/// The bytes of a file, or of standard input for `-`.
-fn contents(path: &Path) -> Result<Vec<u8>> {
-    let read = || {
-        if path == Path::new("-") {
-            let mut bytes = Vec::new();
-            std::io::stdin().lock().read_to_end(&mut bytes)?;
-            Ok(bytes)
-        } else {
-            fs::read(path)
-        }
-    };
-    read().with_context(|| format!("{}: cannot read the file", path.display()))
-}
-
-/// A bar on standard error, which stays away when that is no terminal.
-fn progress_bar(epochs: usize) -> ProgressBar {
-    let style =
-        ProgressStyle::with_template(&format!("epoch {{prefix}}/{epochs} {{bar:30}} {{percent:>3}}%  {{msg}}  {{eta}} left"));
-    let bar = ProgressBar::new(0);
-    // The template is fixed; were it wrong, the plain bar would do.
-    match style {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
-}
-
-fn show(bar: &ProgressBar, progress: &Progress) {
+fn show(bar: &Bar, progress: &Progress) {
     let rate = progress.samples as f64 / progress.elapsed.as_secs_f64().max(1e-9) / 1e6;
     let loss = progress.loss.map_or("-".into(), |loss| format!("{loss:.4}"));
-    bar.set_length(progress.total as u64);
-    bar.set_prefix(progress.epoch.to_string());
-    bar.set_message(format!("loss {loss}  {rate:.2} M samples/s"));
-    bar.set_position(progress.samples as u64);
-}
-
-/// What came out, under the names that `--json` gives it.
-#[derive(Debug, Serialize)]
-struct Outcome {
-    hr_at_10: f64,
-    ndcg_at_10: f64,
-    popularity_hr_at_10: f64,
-    popularity_ndcg_at_10: f64,
-    best_hr_at_10: Option<f64>,
-    best_ndcg_at_10: Option<f64>,
-    epochs: usize,
-    train_seconds_per_epoch: f64,
-    samples_per_second: f64,
-    loss: f64,
-    users: usize,
-    evaluated_users: usize,
-    items: usize,
-    interactions: usize,
-    training_interactions: usize,
-    repeats: usize,
-    dim: usize,
-    dtype: Precision,
-    seed: u64,
-    threads: usize,
-    model: String,
-    #[serde(skip)]
-    example_user: String,
-    #[serde(skip)]
-    example_item: String,
-}
-
-impl Outcome {
-    fn table(&self) -> String {
-        let each = Duration::from_secs_f64(self.train_seconds_per_epoch);
-        let mut text = format!(
-            "{} epochs of {each:.1?} on {} threads, {:.2} M samples/s, loss {:.4}\n",
-            self.epochs,
-            self.threads,
-            self.samples_per_second / 1e6,
-            self.loss
-        );
-        if self.evaluated_users == 0 {
-            return text + "\nno user has two items, so nothing could be held out and measured";
-        }
-        let row = |name, scores: Scores| format!("\n{name:<16}{:>8.4}{:>10.4}", scores.hr_at_10, scores.ndcg_at_10);
-        text += &format!("\n{:<16}{:>8}{:>10}", "", "HR@10", "NDCG@10");
-        text += &row("this model", Scores { hr_at_10: self.hr_at_10, ndcg_at_10: self.ndcg_at_10 });
-        text += &row("popularity", Scores { hr_at_10: self.popularity_hr_at_10, ndcg_at_10: self.popularity_ndcg_at_10 });
-        if let (Some(hr_at_10), Some(ndcg_at_10)) = (self.best_hr_at_10, self.best_ndcg_at_10) {
-            text += &row("best reachable", Scores { hr_at_10, ndcg_at_10 });
-        }
-        text
-    }
+    bar.show(progress.epoch, progress.samples, progress.total, format!("loss {loss}  {rate:.2} M samples/s"));
 }
