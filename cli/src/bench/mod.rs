@@ -4,6 +4,7 @@ mod ceiling;
 mod dense;
 mod dist;
 mod error;
+mod idlist;
 mod ids;
 mod job;
 mod json;
@@ -23,6 +24,7 @@ use regex_lite::Regex;
 
 pub use dist::{Sampler, TooFewRows};
 pub use error::BenchError;
+pub use idlist::{IdFormat, IdList, IdsError, read_ids};
 pub use measure::{Policy, Timings, median, time};
 pub use workload::{
     Against, BagLen, Dist, IdDtype, Lookups, Op, Pooling, Problem, STANDARD, Workload, WorkloadError, read_workloads,

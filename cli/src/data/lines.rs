@@ -4,7 +4,7 @@ use super::error::{ReadError, quote};
 
 /// One line that is not blank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Line<'a> {
+pub(crate) struct Line<'a> {
     /// Its number in the file, from 1; blank lines count.
     pub number: usize,
     /// Its bytes, without the line ending.
@@ -27,7 +27,7 @@ impl<'a> Line<'a> {
 }
 
 /// The lines that are not blank. A byte order mark and `\r\n` endings are taken off; the last line needs no ending.
-pub(super) fn lines(bytes: &[u8]) -> impl Iterator<Item = Line<'_>> {
+pub(crate) fn lines(bytes: &[u8]) -> impl Iterator<Item = Line<'_>> {
     later_lines(without_mark(bytes))
 }
 

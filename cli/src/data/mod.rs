@@ -7,7 +7,7 @@ mod fields;
 mod items;
 mod layout;
 mod libfm;
-mod lines;
+pub(crate) mod lines;
 mod market;
 mod market_words;
 mod names;

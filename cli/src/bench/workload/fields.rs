@@ -112,7 +112,7 @@ pub(super) fn quote(value: &Value) -> String {
 }
 
 /// A piece of the file as an error shows it: short, and safe to print on a terminal.
-pub(super) fn shorten(text: &str) -> String {
+pub(in crate::bench) fn shorten(text: &str) -> String {
     let mut shown = String::new();
     for (count, character) in text.chars().enumerate() {
         if count == QUOTED_CHARS {

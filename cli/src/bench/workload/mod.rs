@@ -12,6 +12,7 @@ use std::num::NonZeroUsize;
 use hotrow::{DType, Level};
 
 pub use error::{Problem, WorkloadError};
+pub(super) use fields::shorten;
 pub use read::read_workloads;
 
 /// The standard workloads, as `hotrow bench` runs them when no file is given.
