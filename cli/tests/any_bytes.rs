@@ -1,5 +1,6 @@
 //! The readers take any bytes: they give an error or something consistent, and never panic.
 
+use hotrow_cli::bench::{IdFormat, read_ids};
 use hotrow_cli::data::{Dataset, Format, read_interactions, read_titles};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -135,4 +136,55 @@ fn any_bytes_give_an_error_or_consistent_examples() {
         }
     }
     assert!(good > 3_000 && bad > 2_000, "{good} {bad}");
+}
+
+const ID_FORMATS: [Option<IdFormat>; 4] = [None, Some(IdFormat::Bags), Some(IdFormat::Negatives), Some(IdFormat::Ids)];
+const ID_PIECES: [&[u8]; 14] =
+    [b"\n", b"\n", b"\r\n", b" ", b"\t", b"7", b"-1", b"4294967295", b"(1,2)", b"(", b",", b"x", b"\xff", b"\xef\xbb\xbf"];
+
+#[test]
+fn any_bytes_give_an_error_or_ids_in_their_bags() {
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    let mut pick = |below: usize| (rng.next_u64() % below as u64) as usize;
+    let (mut bags, mut plain, mut bad) = (0, 0, 0);
+    for _ in 0..20_000 {
+        let written = pick(3);
+        // Mostly what fits the lines.
+        let format = if pick(4) == 0 { ID_FORMATS[pick(4)] } else { None };
+        let mut bytes = Vec::new();
+        for line in 0..pick(6) {
+            match written {
+                0 => bytes.extend_from_slice(format!("{line} ").as_bytes()),
+                1 => bytes.extend_from_slice(format!("({line},{})\t", pick(15)).as_bytes()),
+                _ => {}
+            }
+            (0..pick(4)).for_each(|_| bytes.extend_from_slice(format!("{} ", pick(15)).as_bytes()));
+            bytes.push(b'\n');
+        }
+        for _ in 0..pick(3) {
+            let at = pick(bytes.len() + 1);
+            bytes.splice(at..at, ID_PIECES[pick(ID_PIECES.len())].iter().copied());
+        }
+        let rows = [None, Some(14), Some(1000)][pick(3)];
+        match read_ids(&bytes, format, rows) {
+            Ok(list) => {
+                assert!(!list.ids.is_empty());
+                assert!(list.ids.iter().all(|&id| (id as usize) < rows.unwrap_or(u32::MAX as usize)));
+                assert_eq!(list.splits.is_some(), list.format != IdFormat::Ids);
+                if let Some(splits) = &list.splits {
+                    bags += 1;
+                    assert!(splits.is_sorted() && splits[0] == 0 && splits[list.bags()] == list.ids.len());
+                } else {
+                    plain += 1;
+                }
+                assert!(list.to_string().contains(" ids, "));
+            }
+            Err(error) => {
+                bad += 1;
+                assert!(!error.to_string().contains(char::is_control));
+            }
+        }
+    }
+    // As above: no outcome may become rare.
+    assert!(bags > 3_000 && plain > 2_000 && bad > 3_000, "{bags} {plain} {bad}");
 }

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-/// Small shapes of every kind that this version measures, and of two that it does not.
+/// Small shapes of every kind that this version measures, and of two that it does not measure.
 const TINY: &str = r#"{"schema": 1, "workloads": [
     {"name": "tiny-gather", "op": "gather", "rows": 200, "dim": 7, "dtype": "f32", "ids": 50, "against": "one_hot_matmul"},
     {"name": "tiny-widening", "op": "gather", "rows": 200, "dim": 16, "dtype": "bf16", "out_dtype": "f32", "ids": 50,
@@ -40,22 +40,39 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("UTF-8")
 }
 
+/// The lines of a run with `--json`.
+fn records(output: &Output) -> Vec<Value> {
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout).lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+}
+
+/// A record has all its fields, and its numbers mean something.
+fn assert_complete(line: &Value) {
+    let speeds = ["gb_per_s", "limit_gb_per_s", "copy_limit_gb_per_s", "read_limit_gb_per_s", "fraction_of_limit"];
+    for field in ["ms_median", "ms_min", "ms_max", "bytes", "ns_per_id"].iter().chain(&speeds) {
+        assert!(line[field].as_f64().is_some_and(|value| value > 0.0 && value.is_finite()), "{field}: {line}");
+    }
+    let [min, median, max] = ["ms_min", "ms_median", "ms_max"].map(|field| line[field].as_f64());
+    assert!(min <= median && median <= max, "{line}");
+    assert!(line["repetitions"].as_u64() >= Some(9), "{line}");
+    let limit = if line["op"] == "bag" { "read_limit_gb_per_s" } else { "copy_limit_gb_per_s" };
+    assert_eq!(line["limit_gb_per_s"], line[limit], "{line}");
+    for field in ["name", "op", "dtype", "threads", "level", "huge_pages", "out_dtype", "tables", "rows", "dim", "ids"] {
+        assert!(line.get(field).is_some(), "{field}: {line}");
+    }
+    let pooled = line["op"] == "bag" || line.get("bags").is_some();
+    assert!(["bags", "pooling", "weighted"].iter().all(|field| line.get(field).is_some() == pooled), "{line}");
+    assert_eq!(line.get("optimizer").is_some(), line["op"] == "train_step", "{line}");
+}
+
 #[test]
 fn json_lines_hold_the_results_and_nothing_else() {
     let output = run_file("json.json", TINY, &["--json"]);
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    let lines: Vec<Value> = text(&output.stdout).lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let lines = records(&output);
     let names: Vec<_> = lines.iter().map(|line| line["name"].as_str().expect("a name")).collect();
-    let measured = ["tiny-gather", "tiny-widening", "tiny-one", "tiny-scatter", "tiny-scatter-bf16", "tiny-production"];
+    let measured = ["tiny-gather", "tiny-widening", "tiny-one", "tiny-scatter", "tiny-scatter-bf16", "tiny-production", "tiny-bag"];
     assert_eq!(names, measured);
-    for line in &lines {
-        for field in ["ms_median", "ms_min", "ms_max", "gb_per_s", "ns_per_id", "limit_gb_per_s", "fraction_of_limit"] {
-            assert!(line[field].as_f64().is_some_and(|value| value > 0.0 && value.is_finite()), "{field}: {line}");
-        }
-        let [min, median, max] = ["ms_min", "ms_median", "ms_max"].map(|field| line[field].as_f64());
-        assert!(min <= median && median <= max, "{line}");
-        assert!(line["repetitions"].as_u64() >= Some(9), "{line}");
-    }
+    lines.iter().for_each(assert_complete);
     let (gather, widening) = (&lines[0], &lines[1]);
     assert_eq!(gather["bytes"], 50 * 7 * 8);
     assert!(gather["ratio"].as_f64() > Some(0.0) && gather["against_ms_median"].as_f64() > Some(0.0), "{gather}");
@@ -63,24 +80,77 @@ fn json_lines_hold_the_results_and_nothing_else() {
     assert!(widening.get("ratio").is_none());
 
     let notes = text(&output.stderr);
-    assert!(notes.contains("tiny-bag skipped: bag is not in this version"), "{notes}");
     assert!(notes.contains("tiny-tables skipped: several tables in one call are not in this version"), "{notes}");
     assert!(notes.contains("tiny-crowd skipped: the production histogram touches"), "{notes}");
     assert!(notes.contains("machine: "), "{notes}");
     assert!(!notes.contains('\r'), "no progress where no terminal is: {notes}");
 }
 
+/// Every element and output, every pooling, weights or none: each is verified before it is timed.
+#[test]
+fn bags_of_every_kind_are_measured() {
+    let mut list = Vec::new();
+    for (dtype, out_dtype) in [("f32", "f32"), ("f16", "f32"), ("f16", "f16"), ("bf16", "f32"), ("bf16", "bf16")] {
+        for (pooling, weighted) in [("sum", false), ("mean", true), ("max", false), ("sqrtn", true)] {
+            let name = format!("{dtype}-{out_dtype}-{pooling}");
+            list.push(json!({"name": name, "op": "bag", "rows": 90, "dim": 19, "dtype": dtype, "out_dtype": out_dtype, "bags": 7,
+                "bag_len": 5, "pooling": pooling, "weighted": weighted, "dist": {"zipf": 1.05}, "id_dtype": "i32"}));
+        }
+    }
+    let lines = records(&run_file("bags.json", &json!({"schema": 1, "workloads": list}).to_string(), &["--json"]));
+    assert_eq!(lines.len(), 20);
+    for (line, workload) in lines.iter().zip(&list) {
+        assert_complete(line);
+        for field in ["name", "dtype", "out_dtype", "bags", "pooling", "weighted", "rows", "dim"] {
+            assert_eq!(line[field], workload[field], "{line}");
+        }
+        let size = |dtype: &Value| if *dtype == "f32" { 4 } else { 2 };
+        assert_eq!(line["bytes"], 35 * 19 * size(&line["dtype"]) + 7 * 19 * size(&line["out_dtype"]), "{line}");
+    }
+}
+
+/// Users and their items; the third has none.
+const BAGS: &str = "0 7 8 3\n1 2\n2\n3 5 5\n4 1\n5 0\n6 6\n7 4\n8 11\n";
+
+#[test]
+fn ids_of_a_file_are_looked_up() {
+    let path = file("bags.txt", BAGS);
+    let path = path.to_str().expect("a plain path");
+    let run = |args: &[&str]| bench(&[&["--ids", path, "--time", "0.002"], args].concat());
+    let output = run(&["--json"]);
+    let lines = records(&output);
+    lines.iter().for_each(assert_complete);
+    let names: Vec<_> = lines.iter().map(|line| line["name"].as_str().expect("a name")).collect();
+    assert_eq!(names[..2], ["ids-gather", "ids-bag"]);
+    for line in &lines {
+        assert_eq!((&line["rows"], &line["dim"], &line["dtype"]), (&12.into(), &64.into(), &"f32".into()));
+    }
+    // Eight batches of 11 ids, and of nine bags: two of each at most, on average.
+    assert_eq!((&lines[0]["ids"], &lines[1]["ids"], &lines[1]["bags"]), (&2.into(), &2.into(), &2.into()));
+    let read = "bags.txt: 11 ids, 10 different, in 9 bags (longest 3, empty 1); read as bags";
+    assert!(text(&output.stderr).contains(read), "{}", text(&output.stderr));
+
+    let other = run(&["--format", "ids", "--rows", "100", "--dim", "5", "--dtype", "bf16", "--filter", "gather"]);
+    assert!(other.status.success(), "{}", text(&other.stderr));
+    let report = text(&other.stdout);
+    assert!(report.contains("bags.txt: 20 ids, 10 different; read as ids\n") && report.contains("ids-gather  bf16"), "{report}");
+
+    let list = run(&["--list", "--filter", "bag"]);
+    assert_eq!(text(&list.stdout), "ids-bag  bag          12 x 64 f32\n");
+}
+
 #[test]
 fn the_table_ends_with_the_machine_and_the_distance_from_its_limits() {
-    let output = run_file("table.json", TINY, &["--filter", "^tiny-(gather|scatter|bag)$", "--threads", "1"]);
+    let output = run_file("table.json", TINY, &["--filter", "^tiny-(gather|scatter|bag|tables)$", "--threads", "1"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let lines: Vec<&str> = text(&output.stdout).lines().collect();
     assert!(lines[0].starts_with("workload") && lines[0].ends_with("of limit"), "{lines:?}");
     assert!(lines[1].starts_with("tiny-gather") && lines[1].len() == lines[0].len(), "{lines:?}");
     assert!(lines[2].contains("the dense one-hot product takes"), "{lines:?}");
-    assert!(lines[4].starts_with("tiny-bag") && lines[4].ends_with("skipped: bag is not in this version"), "{lines:?}");
-    assert!(lines[3].starts_with("tiny-scatter"), "{lines:?}");
-    let [machine, gather, scatter] = lines[lines.len() - 3..] else { panic!("three last lines: {lines:?}") };
+    assert!(lines[3].starts_with("tiny-scatter") && lines[4].starts_with("tiny-bag"), "{lines:?}");
+    assert!(lines[5].starts_with("tiny-tables") && lines[5].contains("skipped: several tables"), "{lines:?}");
+    let [machine, bag, gather, scatter] = lines[lines.len() - 4..] else { panic!("four last lines: {lines:?}") };
+    assert!(bag.starts_with("distance: bag runs at ") && bag.contains("limit of reading random rows"), "{bag}");
     assert!(machine.starts_with("machine: ") && machine.contains("SIMD level"), "{machine}");
     assert!(gather.starts_with("distance: gather runs at "), "{gather}");
     assert!(scatter.starts_with("distance: scatter_add runs at "), "{scatter}");
@@ -113,4 +183,16 @@ fn refusals_say_what_is_wrong() {
     refused(&bench(&["--time", "0"]), "expected a number of seconds above 0");
     refused(&bench(&["--level", "sse"]), "portable, avx2, avx512");
     refused(&bench(&["--threads", "0"]), "--threads");
+    let ids = |name, text, args: &[&str]| {
+        let path = file(name, text);
+        bench(&[&["--ids", path.to_str().expect("a plain path")], args].concat())
+    };
+    refused(&ids("word.txt", "1\n2 x\n", &[]), "word.txt: line 2, column 3: `x` is not an id");
+    refused(&ids("high.txt", "1\n9\n", &["--rows", "9"]), "high.txt: line 2, column 1: id 9 is out of range: ids must be in 0..9");
+    refused(&ids("none.txt", "\n", &[]), "none.txt: the file holds no ids");
+    refused(&ids("wide.txt", "4294967294", &["--dim", "4294967295"]), "too large for this machine");
+    refused(&ids("format.txt", "1\n", &["--format", "csv"]), "bags, negatives, ids");
+    refused(&bench(&["--ids", "no-such-file.txt"]), "cannot read no-such-file.txt");
+    refused(&bench(&["--dim", "8"]), "--ids");
+    refused(&bench(&["--ids", "a.txt", "--workloads", "b.json"]), "cannot be used with");
 }

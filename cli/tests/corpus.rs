@@ -3,9 +3,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 
-use hotrow_cli::bench::read_workloads;
+use hotrow_cli::bench::{IdsError, read_ids, read_workloads};
 use hotrow_cli::data::{read_interactions, read_libfm};
 
+#[path = "../../fuzz/bodies/idlists.rs"]
+mod idlists;
 #[path = "../../fuzz/bodies/libfm.rs"]
 mod libfm;
 #[path = "../../fuzz/bodies/ratings.rs"]
@@ -41,6 +43,11 @@ fn files_of_examples_are_read_or_refused_with_a_line() {
 #[test]
 fn workload_lists_are_read_or_refused_with_a_place() {
     replay("workloads", workloads::check);
+}
+
+#[test]
+fn files_of_ids_are_read_or_refused_with_a_place() {
+    replay("idlists", idlists::check);
 }
 
 /// Whether a check fails.
@@ -105,4 +112,32 @@ fn the_check_of_workloads_sees_mistakes() {
         change(&mut changed[0]);
         assert!(fails(|| workloads::assert_consistent(&changed, file)), "{mistake}");
     }
+}
+
+#[test]
+fn the_check_of_ids_sees_mistakes() {
+    let file = b"0 7 8\n1\n2 9\n";
+    let list = read_ids(file, None, None).unwrap();
+    assert!(!fails(|| idlists::assert_consistent(&list, file, Some(10))));
+
+    assert!(fails(|| idlists::assert_consistent(&list, file, Some(9))), "an id that is no row");
+    assert!(fails(|| idlists::assert_consistent(&list, b"0 7 8", None)), "more bags than lines");
+    for (mistake, change) in [
+        ("an id that no bag has", (|list| list.ids.push(1)) as fn(&mut hotrow_cli::bench::IdList)),
+        ("a bag that ends before it starts", |list| list.splits = Some(vec![0, 2, 1, 3])),
+        ("no bags", |list| list.splits = None),
+        ("no ids", |list| list.ids.clear()),
+    ] {
+        let mut changed = list.clone();
+        change(&mut changed);
+        assert!(fails(|| idlists::assert_consistent(&changed, file, None)), "{mistake}");
+    }
+
+    let file = b"0 7\n1 x\n";
+    let error = read_ids(file, None, None).unwrap_err();
+    assert!(!fails(|| idlists::assert_names_its_place(&error, file)));
+    assert!(fails(|| idlists::assert_names_its_place(&error, b"0 7\n1 y\n")), "a word that is not there");
+    assert!(fails(|| idlists::assert_names_its_place(&error, b"0 7\n")), "a line that is not there");
+    let elsewhere = IdsError::OutOfRange { line: 1, column: 2, found: "7".to_owned(), rows: 5 };
+    assert!(fails(|| idlists::assert_names_its_place(&elsewhere, file)), "a column that is not the word's");
 }

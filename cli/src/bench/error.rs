@@ -3,13 +3,14 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::idlist::IdsError;
 use super::workload::WorkloadError;
 
 /// Why a run of the benchmark ended early.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BenchError {
-    /// The workload file cannot be read.
+    /// The file of workloads or of ids cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     ReadFile {
         /// The file.
@@ -24,6 +25,22 @@ pub enum BenchError {
         path: PathBuf,
         /// What is wrong with it.
         source: WorkloadError,
+    },
+    /// The file of ids can be read, but holds something else.
+    #[error("{}: {source}", path.display())]
+    Ids {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: IdsError,
+    },
+    /// A table for the ids of a file, or a batch of its rows, fits no address space.
+    #[error("{rows} rows of {dim} values are too large for this machine's addresses")]
+    TooLarge {
+        /// The rows of the table.
+        rows: usize,
+        /// The values of a row.
+        dim: usize,
     },
     /// The filter is no regular expression.
     #[error("--filter {filter:?} is not a regular expression: {message}")]

@@ -8,6 +8,8 @@ mod idlist;
 mod ids;
 mod job;
 mod json;
+mod listed;
+mod load;
 mod machine;
 mod measure;
 mod record;
@@ -25,6 +27,7 @@ use regex_lite::Regex;
 pub use dist::{Sampler, TooFewRows};
 pub use error::BenchError;
 pub use idlist::{IdFormat, IdList, IdsError, read_ids};
+pub use listed::ListedArgs;
 pub use measure::{Policy, Timings, median, time};
 pub use workload::{
     Against, BagLen, Dist, IdDtype, Lookups, Op, Pooling, Problem, STANDARD, Workload, WorkloadError, read_workloads,
@@ -44,22 +47,34 @@ Examples:
   hotrow bench --threads 1 --level portable       what one thread does without AVX
   hotrow bench --json > results.jsonl             one JSON object a line, the machine on stderr
   hotrow bench --workloads mine.json              your own shapes
+  hotrow bench --ids visits.txt                   your own ids: gathers, bags and train steps
+  hotrow bench --ids visits.txt --dim 128 --dtype bf16 --filter bag
 
 A workload file:
   {\"schema\": 1, \"workloads\": [
     {\"name\": \"mine\", \"op\": \"gather\", \"rows\": 500000, \"dim\": 32, \"dtype\": \"bf16\", \"ids\": 4096, \"dist\": {\"zipf\": 1.05}}
   ]}
 
-  op         gather or scatter_add
-  dtype      f32, f16 or bf16; out_dtype: that of the output, or of what is added (default: dtype)
+  op         gather, scatter_add, bag (rows pooled), train_step (a lookup, then its backward pass fused with the optimizer)
+  ids        how many a call has; where rows are pooled, bags and bag_len in its place
+  pooling    of bags and train steps: sum (default), mean, max, sqrtn; of train steps also none; weighted: true or false
+  optimizer  of train steps: sgd, adagrad, rowwise_adagrad, adam, adamw, partial_rowwise_adam, rmsprop, ftrl
+  dtype      f32, f16 or bf16; out_dtype: that of the output, or of its gradient (default: f32 where rows are pooled or learned,
+             dtype elsewhere)
   id_dtype   i64 (default) or i32
   dist       \"uniform\" (default), {\"zipf\": s}, {\"hot\": p}: one row has the share p, \"production\": as in training traces
-  threads, level, against (\"one_hot_matmul\") are optional too
+  tables, threads, level, against (\"one_hot_matmul\") are optional too
 
-How it is measured: ids are new in every call (8 batches or more, cycled), outputs are allocated once, and casting and
-checking the ids is part of the call. Every result is first compared, bit by bit, with the plain loop's. The time is the
-median of at least 9 repetitions. Calls that take microseconds are timed many at once. The limit is what the same memory
-does in a plain copy, measured in turn with the workload.";
+A file of ids, told apart by how its lines start:
+  0 7202 114        bags: a user, then the ids of that user, if any; users ascend from line to line
+  (0,25)\\t1064\\t174  negatives: a bag of 25, 1064 and 174
+  1064 174          ids: one or more a line
+
+How it is measured: ids are new in every call (8 batches or more, cycled; those of a file in its order), outputs are allocated
+once, and casting and checking the ids is part of the call. Every result is first compared, bit by bit, with the plain loop's; of
+a train step, the whole table and the whole state. The time is the median of at least 9 repetitions. Calls that take
+microseconds are timed many at once. The limit is what the same memory does in a plain copy or, for bags, in reading random rows,
+measured in turn with the workload.";
 
 /// Time the engine's operations beside what this machine's memory can do.
 #[derive(Clone, Debug, clap::Args)]
@@ -84,6 +99,10 @@ pub struct BenchArgs {
     /// Run the workloads of this file in place of the standard ones.
     #[arg(long, value_name = "FILE")]
     pub workloads: Option<PathBuf>,
+
+    /// Ids of a file in place of drawn ones.
+    #[command(flatten)]
+    pub listed: ListedArgs,
 
     /// Seconds of repetitions a workload; its ceilings take as long again.
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = positive_seconds)]
@@ -116,9 +135,14 @@ pub fn run(args: &BenchArgs) -> Result<(), BenchError> {
 }
 
 fn run_to(args: &BenchArgs, out: &mut dyn Write, err: &mut dyn Write, shows_progress: bool) -> Result<(), BenchError> {
-    let workloads = chosen(args)?;
+    let ids = args.listed.read()?;
+    let workloads = chosen(args, ids.as_ref())?;
     if args.list {
         return list(&workloads, out);
+    }
+    if let Some((ids, path)) = ids.as_ref().zip(args.listed.ids.as_ref()) {
+        let notes: &mut dyn Write = if args.json { err } else { out };
+        writeln!(notes, "{}: {ids}", path.display())?;
     }
     let machine = Machine::detect();
     let mut runner = Runner::new(Settings { threads: args.threads, level: args.level, seconds: args.time });
@@ -132,7 +156,7 @@ fn run_to(args: &BenchArgs, out: &mut dyn Write, err: &mut dyn Write, shows_prog
             write!(err, "\r[{}/{}] {} ...", i + 1, workloads.len(), workload.name)?;
             err.flush()?;
         }
-        let outcome = runner.run(workload);
+        let outcome = runner.run(workload, ids.as_ref());
         if shows_progress {
             // Back to the start of the line, and erase it.
             write!(err, "\r\x1b[K")?;
@@ -158,11 +182,12 @@ trait Sink {
     fn finish(self: Box<Self>, machine: &Machine, err: &mut dyn Write) -> io::Result<()>;
 }
 
-/// The workloads of the file or the standard ones, those that the filter lets through.
-fn chosen(args: &BenchArgs) -> Result<Vec<Workload>, BenchError> {
-    let mut workloads = match &args.workloads {
-        None => read_workloads(STANDARD).expect("the list that is built in is read by a test"),
-        Some(path) => {
+/// The workloads of the list of ids, those of the file, or the standard ones: what the filter lets through.
+fn chosen(args: &BenchArgs, ids: Option<&IdList>) -> Result<Vec<Workload>, BenchError> {
+    let mut workloads = match (ids, &args.workloads) {
+        (Some(ids), _) => args.listed.workloads(ids)?,
+        (None, None) => read_workloads(STANDARD).expect("the list that is built in is read by a test"),
+        (None, Some(path)) => {
             let path = path.clone();
             match std::fs::read(&path) {
                 Err(source) => return Err(BenchError::ReadFile { path, source }),

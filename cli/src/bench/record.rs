@@ -3,6 +3,7 @@
 use hotrow::{Level, MemoryReport};
 use serde::Serialize;
 
+use super::load::Load;
 use super::measure::Timings;
 use super::workload::{Op, Workload};
 
@@ -11,7 +12,7 @@ use super::workload::{Op, Workload};
 pub(super) struct Record {
     /// The workload's name.
     pub(super) name: String,
-    /// `gather` or `scatter_add`.
+    /// The operation: `gather`, `bag`, `scatter_add` or `train_step`.
     pub(super) op: &'static str,
     /// The element of the table.
     pub(super) dtype: String,
@@ -29,13 +30,13 @@ pub(super) struct Record {
     pub(super) ms_max: f64,
     /// How many repetitions there were.
     pub(super) repetitions: usize,
-    /// Bytes a call: every row that is read and every row that is written, once per id.
+    /// Bytes a call: every row that is read and every row that is written, once per id, optimizer state included.
     pub(super) bytes: u64,
     /// `bytes` over the median.
     pub(super) gb_per_s: f64,
     /// The median over the ids of a call.
     pub(super) ns_per_id: f64,
-    /// The speed of copying with streaming stores, in bytes read and written.
+    /// The limit that applies: `copy_limit_gb_per_s`, or `read_limit_gb_per_s` for bags, which write little.
     pub(super) limit_gb_per_s: f64,
     /// `gb_per_s` over `limit_gb_per_s`.
     pub(super) fraction_of_limit: f64,
@@ -47,22 +48,39 @@ pub(super) struct Record {
     pub(super) ratio: Option<f64>,
     /// The element of the output, or of the gradient.
     pub(super) out_dtype: String,
-    /// The rows of the table.
+    /// How many tables a call serves.
+    pub(super) tables: usize,
+    /// The rows of each table.
     pub(super) rows: usize,
     /// The values of a row.
     pub(super) dim: usize,
-    /// The ids of a call.
+    /// The ids of a call, on all tables; where batches differ, their mean.
     pub(super) ids: usize,
+    /// The bags of a call, on all tables.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bags: Option<usize>,
+    /// How bags are pooled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pooling: Option<String>,
+    /// Whether ids carry weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) weighted: Option<bool>,
+    /// The optimizer of a train step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) optimizer: Option<String>,
     /// How many calls a repetition makes, of which the times are the mean.
     pub(super) calls_per_repetition: usize,
+    /// The speed of copying with streaming stores, in bytes read and written.
+    pub(super) copy_limit_gb_per_s: f64,
     /// The speed of reading whole rows of this size at random places.
     pub(super) read_limit_gb_per_s: f64,
 }
 
 impl Record {
     /// The record of a workload's timings; its limits and its memory are set later.
-    pub(super) fn new(workload: &Workload, ids: usize, threads: usize, level: Level, timings: &Timings) -> Record {
-        let bytes = bytes_moved(workload, ids);
+    pub(super) fn new(workload: &Workload, load: Load, threads: usize, level: Level, timings: &Timings) -> Record {
+        let bytes = load.bytes(workload);
+        let pooling = workload.pooling.of_bags();
         let seconds = timings.median();
         Record {
             name: workload.name.clone(),
@@ -77,25 +95,38 @@ impl Record {
             repetitions: timings.seconds.len(),
             bytes,
             gb_per_s: bytes as f64 / seconds / 1e9,
-            ns_per_id: seconds * 1e9 / ids as f64,
+            ns_per_id: seconds * 1e9 / load.ids as f64,
             limit_gb_per_s: 0.0,
             fraction_of_limit: 0.0,
             against_ms_median: None,
             ratio: None,
             out_dtype: workload.out_dtype.to_string(),
+            tables: workload.tables,
             rows: workload.rows,
             dim: workload.dim,
-            ids,
+            ids: load.ids,
+            bags: pooling.map(|_| load.outputs),
+            pooling: pooling.map(|pooling| pooling.to_string()),
+            weighted: pooling.map(|_| workload.weighted),
+            optimizer: workload.optimizer.clone(),
             calls_per_repetition: timings.calls_per_repetition,
+            copy_limit_gb_per_s: 0.0,
             read_limit_gb_per_s: 0.0,
         }
     }
 
-    /// Sets the two ceilings. A gather and a scatter-add both read and write, so copying is the limit that applies.
+    /// Sets the two ceilings. Bags read many rows for one that they write, so reading random rows is their limit; the other operations
+    /// write as much as they read, or half as much, and their limit is copying.
     pub(super) fn set_limits(&mut self, copy_gb_per_s: f64, read_gb_per_s: f64) {
-        self.limit_gb_per_s = copy_gb_per_s;
-        self.fraction_of_limit = self.gb_per_s / copy_gb_per_s;
+        self.copy_limit_gb_per_s = copy_gb_per_s;
         self.read_limit_gb_per_s = read_gb_per_s;
+        self.limit_gb_per_s = if self.reads_mostly() { read_gb_per_s } else { copy_gb_per_s };
+        self.fraction_of_limit = self.gb_per_s / self.limit_gb_per_s;
+    }
+
+    /// Whether the limit is that of reading random rows.
+    pub(super) fn reads_mostly(&self) -> bool {
+        self.op == Op::Bag.name()
     }
 
     /// Sets what is known of the table's memory.
@@ -116,32 +147,29 @@ impl Record {
     }
 }
 
-/// Each row read and each row written, once per id.
-fn bytes_moved(workload: &Workload, ids: usize) -> u64 {
-    let row = (workload.dim * workload.dtype.size()) as u64;
-    let other = (workload.dim * workload.out_dtype.size()) as u64;
-    let per_id = match workload.op {
-        // The gradient and the row are read, the row is written.
-        Op::ScatterAdd => other + 2 * row,
-        _ => row + other,
-    };
-    per_id * ids as u64
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::bench::ids::IdPool;
     use crate::bench::read_workloads;
 
     /// A record of calls of one millisecond, whose copying limit is 4 GB/s.
     pub(in crate::bench) fn sample(name: &str, op: &str, dtype: &str, out_dtype: &str) -> Record {
+        sample_with(name, op, dtype, out_dtype, r#""ids": 1000"#, 0)
+    }
+
+    /// The same with other lookups, of 1,000 ids all the same, and so many bytes of optimizer state a row.
+    fn sample_with(name: &str, op: &str, dtype: &str, out_dtype: &str, lookups: &str, state_bytes: usize) -> Record {
         let list = format!(
             r#"{{"schema": 1, "workloads": [{{"name": "{name}", "op": "{op}", "rows": 100, "dim": 64, "dtype": "{dtype}",
-            "out_dtype": "{out_dtype}", "ids": 1000}}]}}"#
+            "out_dtype": "{out_dtype}", {lookups}}}]}}"#
         );
         let workload = &read_workloads(list.as_bytes()).expect("a good list")[0];
+        let pools: Vec<IdPool> = (0..workload.tables).map(|table| IdPool::draw(workload, table).expect("enough rows")).collect();
+        let load = Load::of(&pools, state_bytes);
+        assert_eq!(load.ids, 1000);
         let timings = Timings { seconds: vec![0.002, 0.0005, 0.001], calls_per_repetition: 1 };
-        let mut record = Record::new(workload, 1000, 2, Level::Portable, &timings);
+        let mut record = Record::new(workload, load, 2, Level::Portable, &timings);
         record.set_limits(4.0, 2.5);
         record
     }
@@ -161,6 +189,40 @@ pub(super) mod tests {
         assert_eq!(sample("w", "gather", "bf16", "f32").bytes, 384_000);
         assert_eq!(sample("w", "scatter_add", "f32", "f32").bytes, 768_000);
         assert_eq!(sample("w", "scatter_add", "bf16", "f32").bytes, 512_000);
+        let bag = |dtype, out_dtype| sample_with("w", "bag", dtype, out_dtype, r#""bags": 50, "bag_len": 20"#, 0).bytes;
+        assert_eq!(bag("f32", "f32"), 256 * (1000 + 50));
+        assert_eq!((bag("bf16", "f32"), bag("bf16", "bf16")), (128 * 1000 + 256 * 50, 128 * (1000 + 50)));
+        let tables = r#""tables": 2, "bags": 50, "bag_len": [19, 1]"#;
+        assert_eq!(sample_with("w", "bag", "f32", "f32", tables, 0).bytes, 256 * (1000 + 100));
+    }
+
+    #[test]
+    fn bytes_of_a_train_step_are_those_of_forward_and_update_with_the_state() {
+        let bags = r#""bags": 50, "bag_len": 20, "optimizer": "adam""#;
+        let forward = 256 * (1000 + 50);
+        let update = 256 * (50 + 2 * 1000);
+        let train = |lookups, state| sample_with("w", "train_step", "f32", "f32", lookups, state).bytes;
+        assert_eq!(train(bags, 0), forward + update);
+        assert_eq!(train(bags, 2 * 256), forward + update + 2 * 2 * 256 * 1000);
+        assert_eq!(train(bags, 4), forward + update + 2 * 4 * 1000);
+        assert_eq!(train(r#""ids": 1000, "pooling": "none", "optimizer": "sgd""#, 0), 256 * 1000 * (2 + 3));
+    }
+
+    #[test]
+    fn the_limit_of_bags_is_reading_and_that_of_the_others_copying() {
+        let bags = r#""bags": 50, "bag_len": 20, "optimizer": "sgd""#;
+        let train = sample_with("w", "train_step", "f32", "f32", bags, 0);
+        let bag = sample_with("w", "bag", "f32", "f32", r#""bags": 50, "bag_len": 20, "pooling": "mean""#, 0);
+        for (record, limit) in [(&bag, 2.5), (&train, 4.0), (&sample("w", "gather", "f32", "f32"), 4.0)] {
+            assert_eq!(record.limit_gb_per_s, limit);
+            assert_eq!(record.fraction_of_limit, record.gb_per_s / limit);
+            assert_eq!((record.copy_limit_gb_per_s, record.read_limit_gb_per_s), (4.0, 2.5));
+        }
+        let json = |record: &Record| serde_json::to_value(record).expect("plain data");
+        assert_eq!((&json(&bag)["pooling"], &json(&bag)["bags"]), (&"mean".into(), &50.into()));
+        assert_eq!(json(&bag).get("optimizer"), None);
+        assert_eq!(json(&train)["optimizer"], "sgd");
+        assert_eq!(json(&sample("w", "gather", "f32", "f32")).get("bags"), None);
     }
 
     #[test]

@@ -81,13 +81,14 @@ impl Sink for Report<'_> {
     fn finish(self: Box<Self>, machine: &Machine, _err: &mut dyn Write) -> io::Result<()> {
         let Report { out, records, .. } = *self;
         if !records.is_empty() {
-            writeln!(out, "\nGB/s counts every row read and every row written once per id; 1 GB = 1e9 bytes.")?;
-            writeln!(out, "The limit is copying with streaming stores, measured in turn with each workload; a table or an")?;
-            writeln!(out, "output that stays in the caches can beat it.\n")?;
+            writeln!(out, "\nGB/s counts every row read and every row written once per id, state included; 1 GB = 1e9 bytes.")?;
+            writeln!(out, "The limit is copying with streaming stores or, of bags, reading random rows: both are measured in")?;
+            writeln!(out, "turn with each workload. A table or an output that stays in the caches can beat it.\n")?;
             writeln!(out, "{:>9}  {:>13}  {:>13}  {:>19}", "row size", "table", "copying", "reading random rows")?;
-            for ((row_bytes, rows), (copy, read)) in ceilings(&records) {
+            for ((row_bytes, rows, tables), (copy, read)) in ceilings(&records) {
                 let row = format!("{row_bytes} B");
-                let table = format!("{:.1} MB", (rows * row_bytes) as f64 / 1e6);
+                let times = if tables == 1 { String::new() } else { format!("{tables} x ") };
+                let table = format!("{times}{:.1} MB", (rows * row_bytes) as f64 / 1e6);
                 writeln!(out, "{row:>9}  {table:>13}  {copy:>8.2} GB/s  {read:>14.2} GB/s")?;
             }
             writeln!(out)?;
@@ -100,14 +101,14 @@ impl Sink for Report<'_> {
     }
 }
 
-/// The ceilings, copying and reading random rows, for each row size and number of rows: what the caches hold of a table makes as much of
+/// The ceilings, copying and reading random rows, for each row size, number of rows and number of tables: what the caches hold of a table makes as much of
 /// a difference as the size of its rows. Of several, the highest for copying and the lowest for reading: that of the ids that the
 /// caches help least.
-fn ceilings(records: &[Record]) -> BTreeMap<(usize, usize), (f64, f64)> {
+fn ceilings(records: &[Record]) -> BTreeMap<(usize, usize, usize), (f64, f64)> {
     let mut best = BTreeMap::new();
     for record in records {
-        let (copy, read) = best.entry((record.row_bytes(), record.rows)).or_insert((0.0f64, f64::INFINITY));
-        *copy = copy.max(record.limit_gb_per_s);
+        let (copy, read) = best.entry((record.row_bytes(), record.rows, record.tables)).or_insert((0.0f64, f64::INFINITY));
+        *copy = copy.max(record.copy_limit_gb_per_s);
         *read = read.min(record.read_limit_gb_per_s);
     }
     best
@@ -131,24 +132,25 @@ fn distance(op: &str, mut records: Vec<&Record>) -> String {
     records.sort_by(|a, b| a.fraction_of_limit.total_cmp(&b.fraction_of_limit));
     let fractions: Vec<f64> = records.iter().map(|record| record.fraction_of_limit).collect();
     let middle = percent(median(&fractions));
+    let limit = if records[0].reads_mostly() { "limit of reading random rows" } else { "copying limit" };
     match records[..] {
         [lowest, .., highest] => format!(
-            "distance: {op} runs at {middle} of the copying limit (median of {} workloads; lowest {} {}, highest {} {})",
+            "distance: {op} runs at {middle} of the {limit} (median of {} workloads; lowest {} {}, highest {} {})",
             records.len(),
             lowest.name,
             percent(lowest.fraction_of_limit),
             highest.name,
             percent(highest.fraction_of_limit),
         ),
-        _ => format!("distance: {op} runs at {middle} of the copying limit (one workload)"),
+        _ => format!("distance: {op} runs at {middle} of the {limit} (one workload)"),
     }
 }
 
 fn dtype(record: &Record) -> String {
     match record.dtype == record.out_dtype {
         true => record.dtype.clone(),
-        // A scatter-add's other side is what is added into the table.
-        false if record.op == "scatter_add" => format!("{} to {}", record.out_dtype, record.dtype),
+        // The other side of what changes the table is its gradient.
+        false if matches!(record.op, "scatter_add" | "train_step") => format!("{} to {}", record.out_dtype, record.dtype),
         false => format!("{} to {}", record.dtype, record.out_dtype),
     }
 }

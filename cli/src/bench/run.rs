@@ -8,12 +8,14 @@ use hotrow::{DType, Element, Level, Parallelism, Table, Widen, Workspace};
 use super::ceiling::{Ceilings, target_bytes};
 use super::dense::OneHotProduct;
 use super::error::BenchError;
+use super::idlist::IdList;
 use super::ids::{BATCHES, IdPool};
-use super::job::{Fault, Gather, Job, ScatterAdd};
+use super::job::{Bag, Fault, Gather, Job, ScatterAdd};
+use super::load::Load;
 use super::machine::available_memory;
 use super::measure::{Policy, Timings, time};
 use super::record::Record;
-use super::workload::{Against, Lookups, Op, Workload};
+use super::workload::{Against, Op, Pooling, Workload};
 
 /// How often the workload and the ceilings take turns.
 const ROUNDS: usize = 3;
@@ -54,7 +56,8 @@ pub(super) struct Runner {
 /// A workload with everything that a default stood for.
 struct Plan<'a> {
     workload: &'a Workload,
-    ids: usize,
+    /// The ids, where they are not drawn.
+    list: Option<&'a IdList>,
     threads: usize,
     level: Level,
     seconds: f64,
@@ -66,23 +69,19 @@ impl Runner {
         Runner { settings, table: None }
     }
 
-    /// Runs one workload.
+    /// Runs one workload, on the ids of the list where there is one.
     ///
     /// # Errors
     ///
     /// A result that differs from the plain loop's, or whatever the engine refuses. What this version or this machine
     /// cannot do is no error, but skipped.
-    pub(super) fn run(&mut self, workload: &Workload) -> Result<Outcome, BenchError> {
-        let skipped = |reason: &str| Ok(Outcome::Skipped(reason.to_owned()));
-        if matches!(workload.op, Op::Bag | Op::TrainStep) {
-            return Ok(Outcome::Skipped(format!("{} is not in this version", workload.op.name())));
-        }
+    pub(super) fn run(&mut self, workload: &Workload, list: Option<&IdList>) -> Result<Outcome, BenchError> {
         if workload.tables > 1 {
-            return skipped("several tables in one call are not in this version");
+            return Ok(Outcome::Skipped("several tables in one call are not in this version".to_owned()));
         }
-        let Lookups::Ids(ids) = workload.lookups else {
-            return skipped("bags are not in this version");
-        };
+        if workload.op == Op::TrainStep {
+            return Ok(Outcome::Skipped("train_step is not in this version".to_owned()));
+        }
         let level = self.settings.level.or(workload.level).unwrap_or_else(Level::best);
         if !Level::available().contains(&level) {
             return Ok(Outcome::Skipped(format!("level {level} is not available here: the best is {}", Level::best())));
@@ -90,7 +89,7 @@ impl Runner {
         // A thread count above the cores is allowed, but no more threads than that run.
         let most = Parallelism::Auto.degree();
         let threads = self.settings.threads.or(workload.threads).map_or(most, |threads| threads.get().min(most));
-        let plan = Plan { workload, ids, threads, level, seconds: self.settings.seconds };
+        let plan = Plan { workload, list, threads, level, seconds: self.settings.seconds };
         use DType::{BF16, F16, F32};
         let outcome = match (workload.dtype, workload.out_dtype) {
             (F32, F32) => self.run_typed::<f32, f32>(&plan),
@@ -118,32 +117,38 @@ impl Runner {
             let (needed, available) = (gigabytes(needed), gigabytes(available));
             return Ok(Outcome::Skipped(format!("it needs {needed} of memory, and {available} are free")));
         }
-        let pool = IdPool::draw(plan.workload, plan.ids);
-        let pool = match pool {
-            Ok(pool) => pool,
-            Err(too_few) => return Ok(Outcome::Skipped(too_few.to_string())),
+        let pool = match plan.list {
+            Some(list) => IdPool::listed(list, plan.workload.pooling != Pooling::None),
+            None => match IdPool::draw(plan.workload, 0) {
+                Ok(pool) => pool,
+                Err(too_few) => return Ok(Outcome::Skipped(too_few.to_string())),
+            },
         };
-        let measured = match kept.map_or_else(|| Table::uniform(rows, dim, TABLE_SEED), Ok) {
-            Ok(table) if plan.workload.op == Op::ScatterAdd => self.scatter_add::<E, O>(plan, table, &pool),
-            Ok(table) => self.gather::<E, O>(plan, table, &pool),
-            Err(error) => Err(Fault::Engine(error)),
-        };
+        let table = kept.map_or_else(|| Table::uniform(rows, dim, TABLE_SEED), Ok);
+        let measured = table.map_err(Fault::Engine).and_then(|table| self.measure::<E, O>(plan, table, &pool));
         measured.map(|record| Outcome::Measured(Box::new(record))).map_err(|fault| fault.in_workload(&plan.workload.name))
     }
 
-    fn gather<E: Widen<O>, O: Element>(&mut self, plan: &Plan<'_>, table: Table<E>, pool: &IdPool) -> Result<Record, Fault> {
-        let mut job = Gather::<E, O>::new(table, pool, plan.ids, plan.workspace()?)?;
-        let mut record = plan.measure(&mut job, pool)?;
-        if plan.workload.against == Some(Against::OneHotMatmul) {
-            let against = one_hot_product(plan, &mut job, pool)?;
-            record.compare_with(against);
+    fn measure<E: Widen<O>, O: Element>(&mut self, plan: &Plan<'_>, table: Table<E>, pool: &IdPool) -> Result<Record, Fault> {
+        let (ids, outputs) = plan.workload.lookups.on_table(0);
+        let (pooling, workspace) = (plan.workload.pooling.of_bags(), plan.workspace()?);
+        match (plan.workload.op, pooling) {
+            (Op::ScatterAdd, _) => self.timed(plan, ScatterAdd::<E, O>::new(table, pool, ids, workspace)?, pool),
+            (Op::Bag, Some(pooling)) => self.timed(plan, Bag::<E, O>::new(table, pool, pooling, outputs, workspace)?, pool),
+            // The reader lets no bags without pooling through.
+            _ => {
+                let mut job = Gather::<E, O>::new(table, pool, ids, workspace)?;
+                let mut record = plan.measure(&mut job, pool)?;
+                if plan.workload.against == Some(Against::OneHotMatmul) {
+                    record.compare_with(one_hot_product(plan, &mut job, pool)?);
+                }
+                self.table = Some(Box::new(job.into_table()));
+                Ok(record)
+            }
         }
-        self.table = Some(Box::new(job.into_table()));
-        Ok(record)
     }
 
-    fn scatter_add<E: Widen<O>, O: Element>(&mut self, plan: &Plan<'_>, table: Table<E>, pool: &IdPool) -> Result<Record, Fault> {
-        let mut job = ScatterAdd::<E, O>::new(table, pool, plan.ids, plan.workspace()?)?;
+    fn timed<E: Element>(&mut self, plan: &Plan<'_>, mut job: impl Job<E>, pool: &IdPool) -> Result<Record, Fault> {
         let record = plan.measure(&mut job, pool)?;
         self.table = Some(Box::new(job.into_table()));
         Ok(record)
@@ -164,8 +169,9 @@ impl Plan<'_> {
     /// Verifies, then times the job in turn with the two ceilings.
     fn measure<E: Element>(&self, job: &mut impl Job<E>, pool: &IdPool) -> Result<Record, Fault> {
         job.verify()?;
-        let Workload { dim, out_dtype, .. } = *self.workload;
-        let out_bytes = self.ids * dim * out_dtype.size();
+        let Workload { dim, out_dtype, ref lookups, .. } = *self.workload;
+        let load = Load::of(std::slice::from_ref(pool), job.state_bytes());
+        let out_bytes = lookups.on_table(0).1 * dim * out_dtype.size();
         let mut ceilings = Ceilings::new(job.table(), out_bytes, self.workspace()?)?;
         let mut timings = Timings::default();
         let policy = self.policy(self.seconds);
@@ -173,9 +179,9 @@ impl Plan<'_> {
         for _ in 0..ROUNDS {
             ceilings.measure_copy(job.table(), for_ceilings)?;
             timings.repeat(policy, |calls| time(calls, || job.call()))?;
-            ceilings.measure_read(job.table(), pool, self.ids, for_ceilings)?;
+            ceilings.measure_read(job.table(), pool, load.ids, for_ceilings)?;
         }
-        let mut record = Record::new(self.workload, self.ids, self.threads, self.level, &timings);
+        let mut record = Record::new(self.workload, load, self.threads, self.level, &timings);
         record.set_memory(job.table().memory());
         record.set_limits(ceilings.copy_gb_per_s(), ceilings.read_gb_per_s());
         Ok(record)
@@ -190,9 +196,9 @@ impl Plan<'_> {
 /// Verifies and times the dense product that gives the same rows. Its result is compared with the lookup's; a product with
 /// zeros cannot keep the sign of a zero, so zeros of both signs count as equal.
 fn one_hot_product<E: Widen<O>, O: Element>(plan: &Plan<'_>, job: &mut Gather<'_, E, O>, pool: &IdPool) -> Result<Timings, Fault> {
-    let Workload { rows, dim, .. } = *plan.workload;
+    let Workload { rows, dim, ref lookups, .. } = *plan.workload;
     let table: Vec<f32> = job.table().to_vec().into_iter().map(E::to_f32).collect();
-    let mut dense = OneHotProduct::new(plan.ids, rows, dim, plan.threads)?;
+    let mut dense = OneHotProduct::new(lookups.on_table(0).0, rows, dim, plan.threads)?;
     let mut calls = 0;
     job.verify()?;
     dense.select(&pool.rows(pool.batches() - 1));
@@ -224,17 +230,22 @@ fn one_hot_product<E: Widen<O>, O: Element>(plan: &Plan<'_>, job: &mut Gather<'_
 /// The bytes that a workload takes at its peak, which is while it is verified.
 fn memory_needed(plan: &Plan<'_>, has_table: bool) -> u64 {
     let Workload { rows, dim, dtype, out_dtype, .. } = *plan.workload;
-    let table = (rows * dim * dtype.size()) as u64;
-    let out = (plan.ids * dim * out_dtype.size()) as u64;
-    let tables = u64::from(!has_table) + u64::from(plan.workload.op == Op::ScatterAdd);
+    let (ids, outputs) = plan.workload.lookups.on_table(0);
+    let table = rows * dim * dtype.size();
+    let out = outputs * dim * out_dtype.size();
+    // What an operation changes is there twice: as it is, and as the plain loop has it.
+    let copies = if matches!(plan.workload.op, Op::ScatterAdd | Op::TrainStep) { 2 } else { 1 };
+    let tables = table.saturating_mul(copies - usize::from(has_table));
     let dense = match plan.workload.against {
-        Some(Against::OneHotMatmul) => (plan.ids * rows * 4) as u64 + 2 * table,
+        Some(Against::OneHotMatmul) => (ids * rows * 4).saturating_add(2 * table),
         None => 0,
     };
-    // The output, the plain loop's output, the target of copies; a row number of 4 bytes and an id of 8 for each id.
-    let outputs = out.saturating_mul(2).saturating_add(target_bytes(table as usize, out as usize) as u64);
-    let ids = 12 * (BATCHES * plan.ids) as u64 + 4 * rows as u64;
-    table.saturating_mul(tables).saturating_add(dense).saturating_add(outputs).saturating_add(ids)
+    // The output, the plain loop's output, the gradient, the target of copies.
+    let outputs = out.saturating_mul(3).saturating_add(target_bytes(table, out));
+    // For each id, of each batch: a row number of 4 bytes, the id of 8, and a weight of 4.
+    let all_ids = plan.list.map_or(BATCHES * ids, |list| list.ids.len());
+    let ids = (16 * all_ids).saturating_add(4 * rows);
+    [tables, dense, outputs, ids].into_iter().fold(0usize, usize::saturating_add) as u64
 }
 
 fn gigabytes(bytes: u64) -> String {

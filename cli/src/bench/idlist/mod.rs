@@ -1,5 +1,6 @@
 //! Ids that somebody really looked up, read from a file: input for `hotrow bench --ids`.
 
+mod cut;
 mod error;
 mod format;
 mod read;
@@ -47,12 +48,13 @@ impl IdList {
 /// What was read, in one line.
 impl fmt::Display for IdList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (ids, distinct) = (thousands(self.ids.len()), thousands(self.distinct()));
-        write!(f, "{}: {ids} ids, {distinct} of them different", self.format)?;
-        let Some(splits) = &self.splits else { return Ok(()) };
-        let lens = || splits.windows(2).map(|bag| bag[1] - bag[0]);
-        let longest = thousands(lens().max().unwrap_or(0));
-        let empty = thousands(lens().filter(|&len| len == 0).count());
-        write!(f, ", in {} bags; the longest has {longest}, {empty} are empty", thousands(self.bags()))
+        write!(f, "{} ids, {} different", thousands(self.ids.len()), thousands(self.distinct()))?;
+        if let Some(splits) = &self.splits {
+            let lens = || splits.windows(2).map(|bag| bag[1] - bag[0]);
+            let longest = thousands(lens().max().unwrap_or(0));
+            let empty = thousands(lens().filter(|&len| len == 0).count());
+            write!(f, ", in {} bags (longest {longest}, empty {empty})", thousands(self.bags()))?;
+        }
+        write!(f, "; read as {}", self.format)
     }
 }

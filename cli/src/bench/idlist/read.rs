@@ -154,10 +154,10 @@ mod tests {
     #[test]
     fn what_was_read_is_said_in_one_line() {
         let bags = read_ids(b"0 7 8 7\n1\n2 9\n", None, None).expect("a good file");
-        assert_eq!(bags.to_string(), "bags: 4 ids, 3 of them different, in 3 bags; the longest has 3, 1 are empty");
+        assert_eq!(bags.to_string(), "4 ids, 3 different, in 3 bags (longest 3, empty 1); read as bags");
         assert_eq!((bags.bags(), bags.rows(), bags.distinct()), (3, 10, 3));
         let ids = read_ids(b"1000\n1000\n", None, None).expect("a good file");
-        assert_eq!(ids.to_string(), "ids: 2 ids, 1 of them different");
+        assert_eq!(ids.to_string(), "2 ids, 1 different; read as ids");
         assert_eq!((ids.bags(), ids.rows()), (0, 1001));
     }
 }

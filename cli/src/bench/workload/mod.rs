@@ -13,6 +13,7 @@ use hotrow::{DType, Level};
 
 pub use error::{Problem, WorkloadError};
 pub(super) use fields::shorten;
+pub(super) use read::fits;
 pub use read::read_workloads;
 
 /// The standard workloads, as `hotrow bench` runs them when no file is given.
@@ -92,6 +93,25 @@ pub enum Lookups {
         /// Ids a bag.
         bag_len: BagLen,
     },
+    /// Ids that were read from a file, which is cut into batches. No workload list has it.
+    Listed {
+        /// The ids of the largest batch.
+        ids: usize,
+        /// The rows of the largest output: as many as there are bags, or ids where nothing is pooled.
+        outputs: usize,
+    },
+}
+
+impl Lookups {
+    /// The ids of the largest call on one of the tables, and the rows of its output.
+    pub(super) fn on_table(&self, table: usize) -> (usize, usize) {
+        match *self {
+            Lookups::Ids(ids) => (ids, ids),
+            Lookups::Bags { bags, bag_len: BagLen::Same(len) } => (bags * len, bags),
+            Lookups::Bags { bags, bag_len: BagLen::PerTable(ref lens) } => (bags * lens[table], bags),
+            Lookups::Listed { ids, outputs } => (ids, outputs),
+        }
+    }
 }
 
 /// Ids a bag: the same for every table, or one number a table.
@@ -110,8 +130,25 @@ pub enum Pooling {
     Sum,
     /// Their mean.
     Mean,
+    /// The largest value of each column.
+    Max,
+    /// Their sum over the root of their number.
+    Sqrtn,
     /// They stay apart.
     None,
+}
+
+impl Pooling {
+    /// The engine's pooling, where there is any.
+    pub(super) fn of_bags(self) -> Option<hotrow::Pooling> {
+        match self {
+            Pooling::Sum => Some(hotrow::Pooling::Sum),
+            Pooling::Mean => Some(hotrow::Pooling::Mean),
+            Pooling::Max => Some(hotrow::Pooling::Max),
+            Pooling::Sqrtn => Some(hotrow::Pooling::Sqrtn),
+            Pooling::None => None,
+        }
+    }
 }
 
 /// The integer type in which ids are passed.

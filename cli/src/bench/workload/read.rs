@@ -152,14 +152,17 @@ fn pooling(fields: &Fields<'_>, op: Op) -> Result<Pooling, WorkloadError> {
         fields.none_of(&["pooling", "weighted", "bags", "bag_len"], "an un-pooled operation")?;
         return Ok(Pooling::None);
     }
-    let known = [Pooling::Sum, Pooling::Mean, Pooling::None];
-    let pooling = fields.word("pooling", &["sum", "mean", "none"], &known)?.unwrap_or(Pooling::Sum);
+    let known = [Pooling::Sum, Pooling::Mean, Pooling::Max, Pooling::Sqrtn, Pooling::None];
+    let pooling = fields.word("pooling", &["sum", "mean", "max", "sqrtn", "none"], &known)?.unwrap_or(Pooling::Sum);
     if pooling == Pooling::None {
         if op == Op::Bag {
-            let known = &["sum", "mean"];
+            let known = &["sum", "mean", "max", "sqrtn"];
             return Err(fields.refuse("pooling", Problem::NotOneOf { known, found: "none".to_owned() }));
         }
         fields.none_of(&["weighted", "bags", "bag_len"], "an un-pooled operation")?;
+    }
+    if pooling == Pooling::Max && fields.flag("weighted")? == Some(true) {
+        return Err(fields.refuse("weighted", Problem::DoesNotApply { to: "pooling by the maximum" }));
     }
     Ok(pooling)
 }
@@ -244,14 +247,12 @@ fn check_sizes(fields: &Fields<'_>, workload: &Workload) -> Result<(), WorkloadE
     }
     // A row of the output takes 4 bytes a value at most, and an id 8: eight for each batch, of which there are eight.
     let per_id = [dim.max(8), 8, 8];
-    let (field, fit) = match &workload.lookups {
-        Lookups::Ids(ids) => ("ids", fits(&[&[tables, *ids], &per_id[..]].concat())),
-        Lookups::Bags { bags, bag_len: BagLen::Same(len) } => ("bag_len", fits(&[&[tables, *bags, *len], &per_id[..]].concat())),
-        Lookups::Bags { bags, bag_len: BagLen::PerTable(lens) } => {
-            let longest = lens.iter().copied().max().unwrap_or(0);
-            ("bag_len", fits(&[&[tables, *bags, longest], &per_id[..]].concat()))
-        }
+    let (field, [bags, len]) = match &workload.lookups {
+        Lookups::Ids(ids) | Lookups::Listed { ids, .. } => ("ids", [*ids, 1]),
+        Lookups::Bags { bags, bag_len: BagLen::Same(len) } => ("bag_len", [*bags, *len]),
+        Lookups::Bags { bags, bag_len: BagLen::PerTable(lens) } => ("bag_len", [*bags, lens.iter().copied().max().unwrap_or(0)]),
     };
+    let fit = fits(&[&[tables, bags, len], &per_id[..]].concat());
     if !fit {
         return too_large(field, "a batch of ids");
     }
@@ -262,7 +263,7 @@ fn check_sizes(fields: &Fields<'_>, workload: &Workload) -> Result<(), WorkloadE
 }
 
 /// Whether so many bytes can be addressed.
-fn fits(factors: &[usize]) -> bool {
+pub(in crate::bench) fn fits(factors: &[usize]) -> bool {
     let bytes = factors.iter().try_fold(1usize, |product, &factor| product.checked_mul(factor));
     bytes.is_some_and(|bytes| bytes <= isize::MAX as usize)
 }

@@ -105,7 +105,9 @@ fn bag_lengths_are_checked() {
         (r#""tables": 2, "bag_len": [1, 0]"#, "field `bag_len` must be a whole number of at least 1, not 0"),
         (r#""bag_len": "many""#, "field `bag_len` must be a whole number"),
         (r#""tables": 1"#, "field `bag_len` is missing"),
-        (r#""bag_len": 2, "pooling": "none""#, r#"field `pooling` must be one of sum, mean, not "none""#),
+        (r#""bag_len": 2, "pooling": "none""#, r#"field `pooling` must be one of sum, mean, max, sqrtn, not "none""#),
+        (r#""bag_len": 2, "pooling": "median""#, "field `pooling` must be one of sum, mean, max, sqrtn, none"),
+        (r#""bag_len": 2, "pooling": "max", "weighted": true"#, "field `weighted` does not apply to pooling by the maximum"),
         (r#""bag_len": 9223372036854775807"#, "field `bag_len` makes a batch of ids too large"),
     ];
     for (fields, expected) in cases {

@@ -1,0 +1,137 @@
+//! The operations that are timed: what a call of each is, and how its result is verified.
+
+mod bag;
+mod gather;
+mod scatter_add;
+
+use hotrow::{Buffer, Element, Table};
+
+use super::error::BenchError;
+
+pub(super) use bag::Bag;
+pub(super) use gather::Gather;
+pub(super) use scatter_add::ScatterAdd;
+
+/// An operation on a table, ready to be called again and again.
+pub(super) trait Job<E: Element> {
+    /// Compares the results with the plain loop's, bit by bit.
+    fn verify(&mut self) -> Result<(), Fault>;
+
+    /// One call, on the next batch of ids.
+    fn call(&mut self) -> hotrow::Result<()>;
+
+    /// The table.
+    fn table(&self) -> &Table<E>;
+
+    /// The bytes of optimizer state that belong to one row of the table.
+    fn state_bytes(&self) -> usize {
+        0
+    }
+
+    /// The table, for the next job to use.
+    fn into_table(self) -> Table<E>;
+}
+
+/// Why a job's verification failed.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The engine refused the call.
+    Engine(hotrow::Error),
+    /// A result differs.
+    Wrong {
+        /// Which result.
+        what: &'static str,
+        /// Where: row and column.
+        place: [usize; 2],
+        /// The value found.
+        found: f32,
+        /// The plain loop's value.
+        expected: f32,
+    },
+}
+
+impl From<hotrow::Error> for Fault {
+    fn from(error: hotrow::Error) -> Fault {
+        Fault::Engine(error)
+    }
+}
+
+impl Fault {
+    /// The error to report for a workload.
+    pub(super) fn in_workload(self, name: &str) -> BenchError {
+        let workload = name.to_owned();
+        match self {
+            Fault::Engine(source) => BenchError::Engine { workload, source },
+            Fault::Wrong { what, place: [row, column], found, expected } => {
+                BenchError::WrongResult { workload, what, row, column, found, expected }
+            }
+        }
+    }
+}
+
+impl Fault {
+    /// The same fault, so many rows further down.
+    fn below(self, rows: usize) -> Fault {
+        match self {
+            Fault::Wrong { what, place: [row, column], found, expected } => {
+                Fault::Wrong { what, place: [row + rows, column], found, expected }
+            }
+            engine => engine,
+        }
+    }
+}
+
+/// A gradient of so many values, evenly spread from `-most` to `most`, in an order that no row's length could meet.
+fn gradient<S: Element>(values: usize, most: f32) -> hotrow::Result<Buffer<S>> {
+    let mut gradient = Buffer::zeros(values)?;
+    for (i, value) in gradient.iter_mut().enumerate() {
+        *value = S::from_f32((spread(i) - 0.5) * (2.0 * most));
+    }
+    Ok(gradient)
+}
+
+/// Number `i` of a fixed row of numbers in `[0, 1)` without a pattern.
+pub(super) fn spread(i: usize) -> f32 {
+    let hash = (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+    hash as f32 / (1u64 << 24) as f32
+}
+
+/// Compares the rows of two tables.
+fn compare_tables<E: Element>(what: &'static str, found: &Table<E>, expected: &Table<E>) -> Result<(), Fault> {
+    let rows = found.iter().zip(expected.iter()).enumerate();
+    rows.map(|(i, (found, expected))| compare(what, found.len(), found, expected).map_err(|fault| fault.below(i))).collect()
+}
+
+/// Compares values bit by bit. Widening to f32 is exact, so it hides no difference.
+pub(super) fn compare<O: Element>(what: &'static str, dim: usize, found: &[O], expected: &[O]) -> Result<(), Fault> {
+    let differs = |(a, b): (&O, &O)| a.to_f32().to_bits() != b.to_f32().to_bits();
+    match found.iter().zip(expected).position(differs) {
+        None if found.len() == expected.len() => Ok(()),
+        None => Err(Fault::Wrong { what, place: [found.len() / dim, 0], found: f32::NAN, expected: f32::NAN }),
+        Some(i) => Err(Fault::Wrong { what, place: [i / dim, i % dim], found: found[i].to_f32(), expected: expected[i].to_f32() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_single_wrong_bit_is_found() {
+        assert!(compare("x", 2, &[1.0f32, -0.0], &[1.0, -0.0]).is_ok());
+        let fault = compare("x", 2, &[1.0f32, 2.0, 3.0, -0.0], &[1.0, 2.0, 3.0, 0.0]).expect_err("a zero of another sign");
+        assert_eq!(
+            fault.below(10).in_workload("w").to_string(),
+            r#"workload "w": x is wrong in row 11, column 1: -0, where the plain loop has 0"#
+        );
+        assert!(compare("x", 2, &[1.0f32], &[1.0, 2.0]).is_err());
+    }
+
+    #[test]
+    fn gradients_are_small_and_sum_to_little() {
+        let gradient = gradient::<f32>(100_000, 1e-3).expect("a little memory");
+        let sum: f32 = gradient.iter().sum();
+        assert!(gradient.iter().all(|x| x.abs() <= 1e-3));
+        assert!(sum.abs() < 1.0, "{sum}");
+    }
+}
