@@ -15,6 +15,8 @@ const TINY: &str = r#"{"schema": 1, "workloads": [
     {"name": "tiny-scatter-bf16", "op": "scatter_add", "rows": 200, "dim": 5, "dtype": "bf16", "ids": 300},
     {"name": "tiny-production", "op": "gather", "rows": 4000, "dim": 16, "dtype": "f32", "ids": 900, "dist": "production"},
     {"name": "tiny-bag", "op": "bag", "rows": 200, "dim": 16, "dtype": "f32", "bags": 3, "bag_len": 2},
+    {"name": "tiny-train", "op": "train_step", "rows": 200, "dim": 16, "dtype": "f32", "bags": 9, "bag_len": 4, "optimizer": "adam"},
+    {"name": "tiny-strange", "op": "train_step", "rows": 200, "dim": 16, "dtype": "f32", "bags": 9, "bag_len": 4, "optimizer": "adan"},
     {"name": "tiny-tables", "op": "gather", "tables": 2, "rows": 200, "dim": 16, "dtype": "f32", "ids": 5},
     {"name": "tiny-crowd", "op": "gather", "rows": 3, "dim": 16, "dtype": "f32", "ids": 900, "dist": "production"}
 ]}"#;
@@ -33,7 +35,9 @@ fn file(name: &str, text: &str) -> PathBuf {
 
 fn run_file(name: &str, text: &str, args: &[&str]) -> Output {
     let path = file(name, text);
-    bench(&[&["--workloads", path.to_str().expect("a plain path"), "--time", "0.002"], args].concat())
+    let path = path.to_str().expect("a plain path");
+    let time: &[&str] = if args.contains(&"--time") { &[] } else { &["--time", "0.002"] };
+    bench(&[&["--workloads", path], time, args].concat())
 }
 
 fn text(bytes: &[u8]) -> &str {
@@ -70,8 +74,9 @@ fn json_lines_hold_the_results_and_nothing_else() {
     let output = run_file("json.json", TINY, &["--json"]);
     let lines = records(&output);
     let names: Vec<_> = lines.iter().map(|line| line["name"].as_str().expect("a name")).collect();
-    let measured = ["tiny-gather", "tiny-widening", "tiny-one", "tiny-scatter", "tiny-scatter-bf16", "tiny-production", "tiny-bag"];
-    assert_eq!(names, measured);
+    let gathers = ["tiny-gather", "tiny-widening", "tiny-one"];
+    let others = ["tiny-scatter", "tiny-scatter-bf16", "tiny-production", "tiny-bag", "tiny-train"];
+    assert_eq!(names, [&gathers[..], &others].concat());
     lines.iter().for_each(assert_complete);
     let (gather, widening) = (&lines[0], &lines[1]);
     assert_eq!(gather["bytes"], 50 * 7 * 8);
@@ -81,6 +86,7 @@ fn json_lines_hold_the_results_and_nothing_else() {
 
     let notes = text(&output.stderr);
     assert!(notes.contains("tiny-tables skipped: several tables in one call are not in this version"), "{notes}");
+    assert!(notes.contains(r#"tiny-strange skipped: optimizer "adan" is not known: expected one of sgd, "#), "{notes}");
     assert!(notes.contains("tiny-crowd skipped: the production histogram touches"), "{notes}");
     assert!(notes.contains("machine: "), "{notes}");
     assert!(!notes.contains('\r'), "no progress where no terminal is: {notes}");
@@ -109,6 +115,49 @@ fn bags_of_every_kind_are_measured() {
     }
 }
 
+/// Every optimizer of every element, in bags and in none: table and state are verified before anything is timed.
+#[test]
+fn train_steps_of_every_kind_are_measured() {
+    // The state of a row of 19 values, in bytes.
+    let optimizers =
+        [("sgd", 0), ("adagrad", 76), ("rowwise_adagrad", 4), ("adam", 152), ("adamw", 152), ("partial_rowwise_adam", 80)];
+    let optimizers = [&optimizers[..], &[("rmsprop", 152), ("ftrl", 152)]].concat();
+    let mut list = Vec::new();
+    for (dtype, out_dtype) in [("f32", "f32"), ("f16", "f32"), ("bf16", "f32"), ("bf16", "bf16")] {
+        for (optimizer, state) in &optimizers {
+            let base =
+                json!({"op": "train_step", "rows": 90, "dim": 19, "dtype": dtype, "out_dtype": out_dtype, "optimizer": optimizer});
+            for (kind, fields) in [
+                ("none", json!({"ids": 35, "dist": {"hot": 0.5}})),
+                ("sum", json!({"bags": 7, "bag_len": 5})),
+                ("mean", json!({"bags": 7, "bag_len": 5, "weighted": true})),
+                ("max", json!({"bags": 7, "bag_len": 5, "id_dtype": "i32"})),
+            ] {
+                let mut workload = base.clone();
+                let object = workload.as_object_mut().expect("an object");
+                object.extend(fields.as_object().expect("an object").clone());
+                object.insert("name".to_owned(), format!("{dtype}-{out_dtype}-{optimizer}-{kind}").into());
+                object.insert("pooling".to_owned(), kind.into());
+                list.push((workload, *state));
+            }
+        }
+    }
+    let workloads: Vec<_> = list.iter().map(|(workload, _)| workload).collect();
+    let file = json!({"schema": 1, "workloads": workloads}).to_string();
+    let lines = records(&run_file("train.json", &file, &["--json", "--time", "0.0005"]));
+    assert_eq!(lines.len(), list.len());
+    for (line, (workload, state)) in lines.iter().zip(&list) {
+        assert_complete(line);
+        for field in ["name", "op", "dtype", "out_dtype", "optimizer", "rows", "dim"] {
+            assert_eq!(line[field], workload[field], "{line}");
+        }
+        let size = |dtype: &Value| if *dtype == "f32" { 4 } else { 2 };
+        let outputs = if workload["pooling"] == "none" { 35 } else { 7 };
+        let (row, out) = (19 * size(&line["dtype"]), 19 * size(&line["out_dtype"]));
+        assert_eq!(line["bytes"], 35 * (3 * row + 2 * state) + outputs * 2 * out, "{line}");
+    }
+}
+
 /// Users and their items; the third has none.
 const BAGS: &str = "0 7 8 3\n1 2\n2\n3 5 5\n4 1\n5 0\n6 6\n7 4\n8 11\n";
 
@@ -121,7 +170,8 @@ fn ids_of_a_file_are_looked_up() {
     let lines = records(&output);
     lines.iter().for_each(assert_complete);
     let names: Vec<_> = lines.iter().map(|line| line["name"].as_str().expect("a name")).collect();
-    assert_eq!(names[..2], ["ids-gather", "ids-bag"]);
+    let trained = ["ids-train-sgd", "ids-train-rowwise-adagrad", "ids-train-adagrad", "ids-train-adam"];
+    assert_eq!(names, [&["ids-gather", "ids-bag"][..], &trained].concat());
     for line in &lines {
         assert_eq!((&line["rows"], &line["dim"], &line["dtype"]), (&12.into(), &64.into(), &"f32".into()));
     }
@@ -141,15 +191,17 @@ fn ids_of_a_file_are_looked_up() {
 
 #[test]
 fn the_table_ends_with_the_machine_and_the_distance_from_its_limits() {
-    let output = run_file("table.json", TINY, &["--filter", "^tiny-(gather|scatter|bag|tables)$", "--threads", "1"]);
+    let output = run_file("table.json", TINY, &["--filter", "^tiny-(gather|scatter|bag|train|tables)$", "--threads", "1"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let lines: Vec<&str> = text(&output.stdout).lines().collect();
     assert!(lines[0].starts_with("workload") && lines[0].ends_with("of limit"), "{lines:?}");
     assert!(lines[1].starts_with("tiny-gather") && lines[1].len() == lines[0].len(), "{lines:?}");
     assert!(lines[2].contains("the dense one-hot product takes"), "{lines:?}");
     assert!(lines[3].starts_with("tiny-scatter") && lines[4].starts_with("tiny-bag"), "{lines:?}");
-    assert!(lines[5].starts_with("tiny-tables") && lines[5].contains("skipped: several tables"), "{lines:?}");
-    let [machine, bag, gather, scatter] = lines[lines.len() - 4..] else { panic!("four last lines: {lines:?}") };
+    assert!(lines[5].starts_with("tiny-train") && lines[5].len() == lines[0].len(), "{lines:?}");
+    assert!(lines[6].starts_with("tiny-tables") && lines[6].contains("skipped: several tables"), "{lines:?}");
+    let [machine, bag, gather, scatter, train] = lines[lines.len() - 5..] else { panic!("five last lines: {lines:?}") };
+    assert!(train.starts_with("distance: train_step runs at ") && train.contains("copying limit"), "{train}");
     assert!(bag.starts_with("distance: bag runs at ") && bag.contains("limit of reading random rows"), "{bag}");
     assert!(machine.starts_with("machine: ") && machine.contains("SIMD level"), "{machine}");
     assert!(gather.starts_with("distance: gather runs at "), "{gather}");

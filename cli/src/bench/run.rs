@@ -3,14 +3,14 @@
 use std::any::Any;
 use std::num::NonZeroUsize;
 
-use hotrow::{DType, Element, Level, Parallelism, Table, Widen, Workspace};
+use hotrow::{DType, Element, Level, Parallelism, Rule, Table, Widen, Workspace};
 
 use super::ceiling::{Ceilings, target_bytes};
 use super::dense::OneHotProduct;
 use super::error::BenchError;
 use super::idlist::IdList;
 use super::ids::{BATCHES, IdPool};
-use super::job::{Bag, Fault, Gather, Job, ScatterAdd};
+use super::job::{Bag, Fault, Gather, Job, ScatterAdd, TrainStep, row_state_bytes};
 use super::load::Load;
 use super::machine::available_memory;
 use super::measure::{Policy, Timings, time};
@@ -58,6 +58,8 @@ struct Plan<'a> {
     workload: &'a Workload,
     /// The ids, where they are not drawn.
     list: Option<&'a IdList>,
+    /// The optimizer of a train step.
+    rule: Option<Rule>,
     threads: usize,
     level: Level,
     seconds: f64,
@@ -79,9 +81,10 @@ impl Runner {
         if workload.tables > 1 {
             return Ok(Outcome::Skipped("several tables in one call are not in this version".to_owned()));
         }
-        if workload.op == Op::TrainStep {
-            return Ok(Outcome::Skipped("train_step is not in this version".to_owned()));
-        }
+        let rule = match workload.optimizer.as_deref().map(str::parse::<Rule>).transpose() {
+            Ok(rule) => rule,
+            Err(unknown) => return Ok(Outcome::Skipped(unknown.to_string())),
+        };
         let level = self.settings.level.or(workload.level).unwrap_or_else(Level::best);
         if !Level::available().contains(&level) {
             return Ok(Outcome::Skipped(format!("level {level} is not available here: the best is {}", Level::best())));
@@ -89,7 +92,7 @@ impl Runner {
         // A thread count above the cores is allowed, but no more threads than that run.
         let most = Parallelism::Auto.degree();
         let threads = self.settings.threads.or(workload.threads).map_or(most, |threads| threads.get().min(most));
-        let plan = Plan { workload, list, threads, level, seconds: self.settings.seconds };
+        let plan = Plan { workload, list, rule, threads, level, seconds: self.settings.seconds };
         use DType::{BF16, F16, F32};
         let outcome = match (workload.dtype, workload.out_dtype) {
             (F32, F32) => self.run_typed::<f32, f32>(&plan),
@@ -132,10 +135,13 @@ impl Runner {
     fn measure<E: Widen<O>, O: Element>(&mut self, plan: &Plan<'_>, table: Table<E>, pool: &IdPool) -> Result<Record, Fault> {
         let (ids, outputs) = plan.workload.lookups.on_table(0);
         let (pooling, workspace) = (plan.workload.pooling.of_bags(), plan.workspace()?);
-        match (plan.workload.op, pooling) {
-            (Op::ScatterAdd, _) => self.timed(plan, ScatterAdd::<E, O>::new(table, pool, ids, workspace)?, pool),
-            (Op::Bag, Some(pooling)) => self.timed(plan, Bag::<E, O>::new(table, pool, pooling, outputs, workspace)?, pool),
-            // The reader lets no bags without pooling through.
+        match (plan.workload.op, pooling, plan.rule) {
+            (Op::ScatterAdd, ..) => self.timed(plan, ScatterAdd::<E, O>::new(table, pool, ids, workspace)?, pool),
+            (Op::Bag, Some(pooling), _) => self.timed(plan, Bag::<E, O>::new(table, pool, pooling, outputs, workspace)?, pool),
+            (Op::TrainStep, _, Some(rule)) => {
+                self.timed(plan, TrainStep::<E, O>::new(table, rule, pool, pooling, outputs, workspace)?, pool)
+            }
+            // The reader lets no bags without pooling through, and no train step without an optimizer.
             _ => {
                 let mut job = Gather::<E, O>::new(table, pool, ids, workspace)?;
                 let mut record = plan.measure(&mut job, pool)?;
@@ -233,9 +239,12 @@ fn memory_needed(plan: &Plan<'_>, has_table: bool) -> u64 {
     let (ids, outputs) = plan.workload.lookups.on_table(0);
     let table = rows * dim * dtype.size();
     let out = outputs * dim * out_dtype.size();
+    let state = plan.rule.map_or(0, |rule| row_state_bytes(rule, dim)).saturating_mul(rows);
     // What an operation changes is there twice: as it is, and as the plain loop has it.
     let copies = if matches!(plan.workload.op, Op::ScatterAdd | Op::TrainStep) { 2 } else { 1 };
-    let tables = table.saturating_mul(copies - usize::from(has_table));
+    let tables = table.saturating_mul(copies - usize::from(has_table)).saturating_add(state.saturating_mul(2));
+    // The plain loop sums the gradients of each row apart, and copies them.
+    let sums = plan.rule.map_or(0, |_| (2 * 4 * dim).saturating_mul(ids));
     let dense = match plan.workload.against {
         Some(Against::OneHotMatmul) => (ids * rows * 4).saturating_add(2 * table),
         None => 0,
@@ -245,7 +254,7 @@ fn memory_needed(plan: &Plan<'_>, has_table: bool) -> u64 {
     // For each id, of each batch: a row number of 4 bytes, the id of 8, and a weight of 4.
     let all_ids = plan.list.map_or(BATCHES * ids, |list| list.ids.len());
     let ids = (16 * all_ids).saturating_add(4 * rows);
-    [tables, dense, outputs, ids].into_iter().fold(0usize, usize::saturating_add) as u64
+    [tables, sums, dense, outputs, ids].into_iter().fold(0usize, usize::saturating_add) as u64
 }
 
 fn gigabytes(bytes: u64) -> String {

@@ -3,6 +3,7 @@
 mod bag;
 mod gather;
 mod scatter_add;
+mod train_step;
 
 use hotrow::{Buffer, Element, Table};
 
@@ -11,6 +12,7 @@ use super::error::BenchError;
 pub(super) use bag::Bag;
 pub(super) use gather::Gather;
 pub(super) use scatter_add::ScatterAdd;
+pub(super) use train_step::{TrainStep, row_state_bytes};
 
 /// An operation on a table, ready to be called again and again.
 pub(super) trait Job<E: Element> {
