@@ -100,8 +100,8 @@ pub(super) fn spread(i: usize) -> f32 {
 
 /// Compares the rows of two tables.
 fn compare_tables<E: Element>(what: &'static str, found: &Table<E>, expected: &Table<E>) -> Result<(), Fault> {
-    let rows = found.iter().zip(expected.iter()).enumerate();
-    rows.map(|(i, (found, expected))| compare(what, found.len(), found, expected).map_err(|fault| fault.below(i))).collect()
+    let mut rows = found.iter().zip(expected.iter()).enumerate();
+    rows.try_for_each(|(i, (found, expected))| compare(what, found.len(), found, expected).map_err(|fault| fault.below(i)))
 }
 
 /// Compares values bit by bit. Widening to f32 is exact, so it hides no difference.
