@@ -34,7 +34,7 @@ fn pool(threads: usize) -> rayon::ThreadPool {
 fn values_do_not_depend_on_threads() {
     fn check<E: Element>(initializer: Initializer) {
         // Enough values for several threads.
-        for (rows, dim) in [(1500, 100), (60, 2500), (7, 3), (0, 5), (5, 0)] {
+        for (rows, dim) in [(1500, 100), (24, 800), (7, 3), (0, 5), (5, 0)] {
             let want = Table::<E>::init(rows, dim, initializer, 11).unwrap().to_vec();
             for threads in THREADS {
                 let got = pool(threads).install(|| Table::<E>::init(rows, dim, initializer, 11).unwrap().to_vec());
@@ -82,7 +82,7 @@ fn plain_values() {
 /// Mean and variance within four standard errors, and every value within bounds.
 #[test]
 fn distributions_are_what_they_say() {
-    let (rows, dim) = (4000usize, 50usize);
+    let (rows, dim) = (2500usize, 40usize);
     let n = (rows * dim) as f64;
     let fan_in = 1.0 / rows as f64;
     let average = 2.0 / (rows + dim) as f64;
@@ -109,7 +109,7 @@ fn distributions_are_what_they_say() {
         (Initializer::LecunNormal, scaled(fan_in)),
     ];
     for (initializer, (mean, variance, fourth, reach)) in cases {
-        for seed in [0, 1, 77] {
+        for seed in [0, 77] {
             let values = Table::<f32>::init(rows, dim, initializer, seed).unwrap().to_vec();
             let offsets: Vec<f64> = values.iter().map(|&x| f64::from(x) - mean).collect();
             let off = offsets.iter().sum::<f64>() / n;
@@ -126,7 +126,7 @@ fn distributions_are_what_they_say() {
 
 #[test]
 fn orthogonal_vectors_are_orthogonal() {
-    for (rows, dim) in [(1, 1), (40, 40), (200, 33), (33, 200), (1, 70), (70, 1), (300, 299), (5000, 16)] {
+    for (rows, dim) in [(1, 1), (40, 40), (130, 33), (33, 130), (1, 70), (70, 1), (100, 99), (3000, 16)] {
         for seed in [0, 9] {
             let table = Table::<f32>::init(rows, dim, Initializer::Orthogonal { gain: 1.5 }, seed).unwrap();
             let at = |row: usize, column: usize| f64::from(table.row(row).unwrap()[column]);

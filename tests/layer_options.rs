@@ -36,13 +36,10 @@ struct Case {
 fn case() -> impl Strategy<Value = Case> {
     let size = prop_oneof![3 => (1usize..40, 0usize..60), 1 => (1000usize..4000, 3000usize..6000)];
     let dim = proptest::sample::select(&DIMS[..]);
-    (any::<u64>(), size, dim, 0usize..3, any::<bool>()).prop_map(|(seed, (rows, ids), dim, padding, odd)| Case {
-        seed,
-        rows,
-        dim,
-        padding,
-        ids,
-        odd,
+    (any::<u64>(), size, dim, 0usize..3, any::<bool>()).prop_map(|(seed, (rows, ids), dim, padding, odd)| {
+        // The widest rows of the largest cases would only take longer.
+        let rows = rows.min(150_000 / dim);
+        Case { seed, rows, dim, padding, ids, odd }
     })
 }
 
@@ -107,7 +104,7 @@ fn check_renorm<E: Element>(case: &Case) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
     fn constraints_equal_the_plain_loop(case in case()) {
@@ -203,7 +200,7 @@ fn regularizers_equal_plain_loops() {
                 assert_identical(&regularizer.gradient(&table).unwrap().to_vec(), &want, "gradient");
             });
         }
-        if rows <= 700 {
+        if rows <= 300 {
             let regularizer = Regularizer::Orthogonal { factor: 0.1 };
             let one = pool(1).install(|| (regularizer.loss(&table).unwrap(), regularizer.gradient(&table).unwrap().to_vec()));
             for threads in THREADS {
@@ -213,7 +210,7 @@ fn regularizers_equal_plain_loops() {
             }
         }
     }
-    for (rows, dim) in [(1, 1), (3, 17), (700, 33), (20_000, 31)] {
+    for (rows, dim) in [(1, 1), (3, 17), (300, 33), (5000, 31)] {
         check::<f32>(rows, dim);
         check::<f16>(rows, dim);
         check::<bf16>(rows, dim);
