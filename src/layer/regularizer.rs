@@ -161,13 +161,7 @@ struct Slope {
 impl Map for Slope {
     #[inline(always)]
     fn of(&self, x: f32) -> f32 {
-        let sign = if x > 0.0 {
-            1.0
-        } else if x < 0.0 {
-            -1.0
-        } else {
-            x.abs()
-        };
+        let sign = if x.abs() > 0.0 { 1.0f32.copysign(x) } else { x.abs() };
         let from_l1 = if self.l1 == 0.0 { 0.0 } else { self.l1 * sign };
         let from_l2 = if self.l2 == 0.0 { 0.0 } else { self.l2 * (2.0 * x) };
         from_l1 + from_l2
