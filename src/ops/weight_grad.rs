@@ -74,6 +74,9 @@ impl Workspace {
     fn dots<E: Element>(&mut self, table: TableView<'_, E>, gradient: &[f32]) {
         let (batch, tier) = (&self.batch, self.tier);
         let rows = batch.rows();
+        if rows.is_empty() {
+            return;
+        }
         let filler = vec![batch.features()[0].fill; table.dim()];
         let workers = self.parallelism.workers_for(rows.len().saturating_mul(table.dim() * size_of::<E>()));
         par::chunks_mut(workers, &mut self.scales[..rows.len()], BLOCK, &|first, out| {
