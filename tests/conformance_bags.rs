@@ -46,12 +46,7 @@ fn check(recorded: &Recorded, case: &Case, bags: &Bags<'_>, pooling: Pooling) {
         assert_close(&dense_gradient(&mut workspace, &table, bags, pooling, &grad), &want, &format!("{context}, gradient"));
         if let Some(want) = case.outputs.get("grad_per_sample_weights") {
             let mut got = vec![7.0; bags.ids().len()];
-            got = hotrow::reference::weight_gradient(
-                table.view(),
-                &hotrow::reference::PlainBags::of(bags, shape[0]).unwrap(),
-                pooling,
-                &grad,
-            );
+            workspace.weight_grad(&table, bags, pooling, &grad, &mut got).unwrap();
             assert_close(&got, &wide(recorded.f32(want).1), &format!("{context}, gradient of the weights"));
         }
     }

@@ -6,8 +6,8 @@ use common::bags::{BagCase, Lengths, Strays, Weights, bag_case};
 use common::{DIMS, Random, Repeats, assert_same, label, workspaces};
 use hotrow::reference::{self, RowGradients};
 use hotrow::{
-    Bags, Element, Error, Gradient, IdPolicy, IdValue, Ids, Pooling, SparseGrad, Table, TableView, TableViewMut, Workspace, bf16,
-    f16, sparse_grad,
+    Bags, Batch, Element, Error, Gradient, IdPolicy, IdValue, Ids, Pooling, SparseGrad, Table, TableView, TableViewMut, Widen,
+    Workspace, bf16, f16, sparse_grad,
 };
 use proptest::prelude::*;
 
@@ -131,6 +131,21 @@ fn check_rows_of(mut got: SparseGrad, want: &RowGradients, case: &BagCase) {
     }
 }
 
+fn check_weights<E: Widen<f32>>(case: &BagCase, pooling: Pooling) {
+    let mut random = Random(case.seed);
+    let values: Vec<E> = random.values(case.rows * case.stride, case.odd);
+    let table = TableView::new(&values, case.rows, case.dim, case.stride).unwrap();
+    let drawn = case.draw(&mut random);
+    let (bags, plain) = (drawn.bags(), drawn.plain(case.rows));
+    let grad: Vec<f32> = random.values(plain.count() * case.dim, case.odd);
+    let want = reference::weight_gradient(table, &plain, pooling, &grad);
+    for mut workspace in workspaces() {
+        let mut got = vec![7.0; want.len()];
+        workspace.weight_grad(table, &bags, pooling, &grad, &mut got).unwrap();
+        assert_same(&got, &want, &format!("weights of {pooling} {} {} {case:?}", E::DTYPE, label(&workspace)));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 20 } else { 120 }))]
 
@@ -151,6 +166,13 @@ proptest! {
     fn gradients_of_gathers(case in bag_case(), by_freq in any::<bool>()) {
         check_gather::<f32>(&case, by_freq);
         check_gather::<bf16>(&case, by_freq);
+    }
+
+    #[test]
+    fn gradients_of_weights(case in bag_case(), pooling in proptest::sample::select(&SUMS[..])) {
+        check_weights::<f32>(&case, pooling);
+        check_weights::<bf16>(&case, pooling);
+        check_weights::<f16>(&case, pooling);
     }
 }
 
@@ -174,6 +196,7 @@ fn all_dims_around_lane_boundaries() {
         for pooling in SUMS {
             check_bags::<f32>(&case, pooling, at % 2 == 0);
             check_bags::<f16>(&case, pooling, at % 2 == 1);
+            check_weights::<bf16>(&case, pooling);
         }
         check_max::<f32>(&case, false);
         check_max::<bf16>(&case, false);
@@ -204,7 +227,43 @@ fn batches_that_are_cut_among_threads() {
             check_bags::<bf16>(&case, Pooling::Mean, true);
             check_gather::<f32>(&case, false);
             check_max::<f32>(&case, false);
+            check_weights::<f32>(&case, Pooling::Sqrtn);
         }
+    }
+}
+
+/// One batch for many calls of different sizes, with and without weights, padding and default rows: nothing of one is left for the next.
+#[test]
+fn batches_used_again() {
+    let mut random = Random(3);
+    for mut workspace in workspaces() {
+        let mut batch = Batch::default();
+        for seed in 0..12u64 {
+            let lengths = [Lengths::OneHeavy, Lengths::Few, Lengths::MostlyEmpty, Lengths::Few][seed as usize % 4];
+            let case = BagCase {
+                seed,
+                rows: [400, 7, 90][seed as usize % 3],
+                dim: 33,
+                stride: 33,
+                lengths,
+                repeats: Repeats::Half,
+                weights: if seed % 3 == 0 { Weights::Real } else { Weights::None },
+                padding: seed % 2 == 0,
+                default_row: seed % 5 < 2,
+                strays: Strays::ALL[seed as usize % Strays::ALL.len()],
+                odd: false,
+            };
+            let drawn = case.draw(&mut random);
+            let (bags, plain) = (drawn.bags(), drawn.plain(case.rows));
+            let grad: Vec<f32> = random.values(plain.count() * case.dim, false);
+            workspace.batch_into(&bags, case.rows, &mut batch).unwrap();
+            let got = workspace.sparse_grad(Gradient::of_batch(&batch, Pooling::Mean, &grad), case.rows, case.dim).unwrap();
+            let want = reference::bag_gradient(&plain, Pooling::Mean, &grad, case.dim, false);
+            assert_rows(&got, &want, &case, &format!("batch {seed}, {}", label(&workspace)));
+        }
+        // After a refusal nothing of the old batch can be used.
+        assert!(workspace.batch_into(&Bags::from_splits(&[1, 2], &[0i64, 1]), 5, &mut batch).is_err());
+        assert!(workspace.sparse_grad(Gradient::of_batch(&batch, Pooling::Sum, &[1.0f32; 8]), 5, 4).is_err());
     }
 }
 
@@ -259,6 +318,9 @@ fn empty_inputs() {
         assert_eq!((gradient.rows(), gradient.table_rows()), (&[][..], 0));
         let narrow = workspace.sparse_grad(Gradient::of_gather(&[4, 2, 4], &nothing), 5, 0).unwrap();
         assert_eq!((narrow.rows(), narrow.values()), (&[2, 4][..], &[][..]));
+        let hollow_table = TableView::new(&nothing, 0, usize::MAX, usize::MAX).unwrap();
+        let no_bags = Bags::from_offsets::<i64>(&none, &[]);
+        workspace.weight_grad(hollow_table, &no_bags, Pooling::Mean, &nothing, &mut []).unwrap();
         let widest = workspace.sparse_grad(Gradient::of_gather(&none, &nothing), 5, usize::MAX).unwrap();
         assert_eq!((widest.rows(), widest.dim()), (&[][..], usize::MAX));
     }
@@ -322,6 +384,22 @@ fn refused_gradients() {
     let error = workspace.bag_batch_into(&table, &of_ids, Pooling::Sum, view).unwrap_err();
     assert_eq!(error, Error::BatchMismatch { batch: 5, rows: 5, pooled: false });
     assert_eq!(out, [7.0; 6]);
+
+    // The gradient of weights: what it is given, and what it is to write.
+    let mut out = [7.0f32; 4];
+    let mut refused = |workspace: &mut Workspace, bags: &Bags<'_>, pooling, grad: &[f32], length: usize| {
+        let error = workspace.weight_grad(&table, bags, pooling, grad, &mut out[..length]).unwrap_err();
+        assert_eq!(out, [7.0; 4], "{error}");
+        error
+    };
+    assert_eq!(refused(&mut workspace, &bags, Pooling::Sum, &grad, 4), shape([2, 3], 6, 12));
+    let error = refused(&mut workspace, &bags, Pooling::Sum, &grad[..6], 3);
+    assert!(matches!(error, Error::ShapeMismatch { what: "weight gradient", needed: 4, actual: 3, .. }), "{error}");
+    assert_eq!(refused(&mut workspace, &bags, Pooling::Max, &grad[..6], 4), Error::WeightedMax);
+    let error = refused(&mut workspace, &bags.with_weights(&grad[..3]), Pooling::Mean, &grad[..6], 4);
+    assert_eq!(error, Error::WeightCount { weights: 3, ids: 4 });
+    let error = refused(&mut workspace, &Bags::from_splits(&[0, 1, 5, 3], &[0i64, 2, 4]), Pooling::Mean, &grad[..6], 4);
+    assert!(matches!(error, Error::IdOutOfRange { .. }), "{error}");
 
     // More rows than a table can have: row numbers have 32 bits.
     for rows in [1usize << 32, 1 << 33, usize::MAX] {
