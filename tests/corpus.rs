@@ -3,9 +3,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
-use hotrow::reference::RowGradients;
-use hotrow::{Cast, Element, IdPolicy, Ids, Optimizer, OutOfRange, Result, TableView, TableViewMut, Widen, reference};
+use hotrow::reference::{PlainBags, RowGradients};
+use hotrow::{Cast, Element, IdPolicy, Ids, Optimizer, OutOfRange, Pooling, Result, TableView, TableViewMut, Widen, reference};
 
+#[path = "../fuzz/bodies/bags.rs"]
+mod bags;
 #[path = "../fuzz/bodies/cases.rs"]
 mod cases;
 #[path = "../fuzz/bodies/gather.rs"]
@@ -63,6 +65,11 @@ fn sequences_of_scatter_adds_equal_the_plain_loop() {
 #[test]
 fn sequences_of_steps_equal_the_plain_loop() {
     replay("optimizers", optimizers::check);
+}
+
+#[test]
+fn bags_and_their_gradients_equal_the_plain_loops() {
+    replay("bags", bags::check);
 }
 
 /// Each of these is a mistake that an implementation could make. The corpus shows them all.
@@ -228,4 +235,66 @@ fn the_check_of_optimizers_sees_mistakes() {
     assert_ne!(failures("optimizers", optimizers::check_against::<SkipsZeros>), 0);
     assert_ne!(failures("optimizers", optimizers::check_against::<FlushesToZero>), 0);
     assert_ne!(failures("optimizers", optimizers::check_against::<ChecksNothing>), 0);
+}
+
+#[test]
+fn the_check_of_bags_sees_mistakes() {
+    /// Bags with something forgotten, and the plain loops.
+    trait Forgets {
+        fn forget(bags: &mut PlainBags);
+    }
+    struct Forgetful<F>(std::marker::PhantomData<F>);
+    impl<F: Forgets> bags::Oracle for Forgetful<F> {
+        fn bag<E: Element, O: Element>(table: TableView<'_, E>, bags: &PlainBags, pooling: Pooling) -> Vec<O> {
+            let mut bags = bags.clone();
+            F::forget(&mut bags);
+            reference::bag(table, &bags, pooling)
+        }
+        fn gradient<S: Element>(bags: &PlainBags, pooling: Pooling, grad: &[S], dim: usize, by_freq: bool) -> RowGradients {
+            reference::bag_gradient(bags, pooling, grad, dim, by_freq)
+        }
+    }
+    macro_rules! forgets {
+        ($($name:ident: |$bags:ident| $forget:expr;)*) => { $(
+            struct $name;
+            impl Forgets for $name {
+                fn forget($bags: &mut PlainBags) {
+                    $forget
+                }
+            }
+            assert_ne!(failures("bags", bags::check_against::<Forgetful<$name>>), 0, stringify!($name));
+        )* };
+    }
+    forgets! {
+        Padding: |bags| bags.padding = None;
+        DefaultRow: |bags| bags.default_row = None;
+        Fill: |bags| bags.fill = None;
+        Weights: |bags| bags.weights = None;
+        LastOfABag: |bags| if let Some(split) = bags.splits.iter_mut().find(|split| **split > 0) { *split -= 1 };
+    }
+
+    /// The mistakes are in the gradient.
+    struct Backward<const KIND: u8>;
+    impl<const KIND: u8> bags::Oracle for Backward<KIND> {
+        fn bag<E: Element, O: Element>(table: TableView<'_, E>, bags: &PlainBags, pooling: Pooling) -> Vec<O> {
+            reference::bag(table, bags, pooling)
+        }
+        fn gradient<S: Element>(bags: &PlainBags, pooling: Pooling, grad: &[S], dim: usize, by_freq: bool) -> RowGradients {
+            match KIND {
+                // Frequencies are forgotten.
+                0 => reference::bag_gradient(bags, pooling, grad, dim, false),
+                // The denominator, too.
+                1 => reference::bag_gradient(bags, Pooling::Sum, grad, dim, by_freq),
+                // Rows whose gradient is zero are left out.
+                _ => {
+                    let mut gradient = reference::bag_gradient(bags, pooling, grad, dim, by_freq);
+                    gradient.retain(|_, row| row.iter().any(|&x| x != 0.0));
+                    gradient
+                }
+            }
+        }
+    }
+    assert_ne!(failures("bags", bags::check_against::<Backward<0>>), 0);
+    assert_ne!(failures("bags", bags::check_against::<Backward<1>>), 0);
+    assert_ne!(failures("bags", bags::check_against::<Backward<2>>), 0);
 }

@@ -84,7 +84,7 @@ pub fn ids(input: &mut Input<'_>, rows: usize, count: usize) -> Vec<i64> {
 
 /// Every answer to negative ids and to ids out of range. How ids are cast is the matter of another check.
 pub fn policy(input: &mut Input<'_>) -> IdPolicy {
-    let negative = input.pick(&[Negative::Refused, Negative::FromEnd]);
+    let negative = input.pick(&[Negative::Refused, Negative::FromEnd, Negative::Skipped]);
     let out_of_range = match input.below(4) {
         0 => OutOfRange::Error,
         1 => OutOfRange::Clamp,
