@@ -26,12 +26,14 @@ impl<'a> Replay<'a> {
     /// the last, by our name and theirs.
     fn run(&self, lookups: &[Lookup], states: &[(&str, &str)]) {
         let [rows, dim] = self.shape;
-        self.replay(lookups, states, "reference", &mut |optimizer, table, lookup| {
+        let tables = self.expected("weight_after");
+        let states: Vec<(&str, Vec<f64>)> = states.iter().map(|&(ours, theirs)| (ours, self.expected(theirs))).collect();
+        self.replay(lookups, &tables, &states, "reference", &mut |optimizer, table, lookup| {
             reference::step(optimizer, table.view_mut(), &lookup.gradient(rows, dim)).unwrap();
         });
         for mut workspace in workspaces() {
             let label = label(&workspace);
-            self.replay(lookups, states, &label, &mut |optimizer, table, lookup| match &lookup.offsets {
+            self.replay(lookups, &tables, &states, &label, &mut |optimizer, table, lookup| match &lookup.offsets {
                 None => workspace.step(optimizer, table, Gradient::of_gather(&lookup.ids, &lookup.grad)).unwrap(),
                 Some(offsets) => {
                     let bags = Bags::from_splits(&lookup.ids, offsets);
@@ -44,29 +46,29 @@ impl<'a> Replay<'a> {
     fn replay(
         &self,
         lookups: &[Lookup],
-        states: &[(&str, &str)],
+        tables: &[f64],
+        states: &[(&str, Vec<f64>)],
         by: &str,
         step: &mut dyn FnMut(&mut Optimizer, &mut Table<f32>, &Lookup),
     ) {
         let [rows, dim] = self.shape;
         let mut table = Table::from_slice(&self.weight, rows, dim).unwrap();
         let mut optimizer = Optimizer::new(self.rule, rows, dim).unwrap();
-        let after = self.expected("weight_after");
-        assert_eq!(after.len(), lookups.len() * rows * dim);
-        for (at, (lookup, want)) in lookups.iter().zip(after.chunks(rows * dim)).enumerate() {
+        assert_eq!(tables.len(), lookups.len() * rows * dim);
+        for (at, (lookup, want)) in lookups.iter().zip(tables.chunks(rows * dim)).enumerate() {
             step(&mut optimizer, &mut table, lookup);
             assert_close(&table.to_vec(), want, &format!("{} after step {at}, {by}", self.case.id));
         }
         assert_eq!(optimizer.state().count(), states.len());
-        for ((name, state), (ours, theirs)) in optimizer.state().zip(states) {
-            assert_eq!(name, *ours);
-            let (got, want) = (state.to_vec(), self.expected(theirs));
+        for ((name, state), (expected, want)) in optimizer.state().zip(states) {
+            assert_eq!(name, *expected);
+            let got = state.to_vec();
             assert_eq!(got.len(), want.len());
             // On the state's own scale, which can be small. Twice the tolerance of weights: 1 - 0.999 of PyTorch's f64 and of an
             // f32 differ by 1.3e-5 of themselves, and with them the second moments, whose correction takes it out of the weights
             // again.
             let scale = want.iter().fold(0.0f64, |scale, x| scale.max(x.abs()));
-            for (got, want) in got.iter().zip(&want) {
+            for (got, want) in got.iter().zip(want) {
                 let close = (f64::from(*got) - want).abs() <= 2e-5 * scale;
                 assert!(close, "{} {name}, {by}: {got} instead of {want}", self.case.id);
             }

@@ -310,7 +310,9 @@ fn every_option() {
 #[test]
 fn hot_rows_and_many_threads() {
     let rounding = Rounding::Stochastic { seed: u64::MAX };
-    for (rule, dim) in [(RowWiseAdagrad::default().into(), 64), (Adam::default().into(), 130), (rules()[8], 33)] {
+    let all = [(RowWiseAdagrad::default().into(), 64), (Adam::default().into(), 130), (rules()[8], 33)];
+    // Without optimization the reference alone takes seconds a case.
+    for (rule, dim) in all.into_iter().take(if cfg!(debug_assertions) { 1 } else { 3 }) {
         let recipe = Recipe { rounding, max_row_norm: Some(1.0), ..Recipe::plain(rule) };
         for (lengths, repeats) in [(Lengths::Many, Repeats::Some), (Lengths::OneHeavy, Repeats::Half), (Lengths::One, Repeats::All)]
         {
@@ -465,7 +467,7 @@ fn refused_lookups_change_nothing() {
 fn stochastic_rounding_is_unbiased() {
     fn run<E: Element>(start: f32, update: f32, place: f64) {
         const SEEDS: u64 = 400;
-        let (rows, dim) = (40, 25);
+        let (rows, dim) = (if cfg!(debug_assertions) { 6 } else { 40 }, 25);
         let n = rows * dim;
         let ids: Vec<i64> = (0..rows as i64).collect();
         let grad = vec![-update; n];
