@@ -24,12 +24,14 @@ pub(super) struct Learner<E: Weight> {
 
 impl<E: Weight> Learner<E> {
     pub(super) fn new(features: usize, settings: &Settings, workspace: Workspace) -> Result<Self, TrainError> {
-        let optimizer = |rows, dim| settings.optimizer.optimizer(settings.lr, rows, dim);
+        let machine = Machine::new(features, settings)?;
+        let Settings { optimizer: method, lr, l2, .. } = *settings;
+        let decay = if method.leaves_penalty() { WeightDecay::L2(l2) } else { WeightDecay::None };
         Ok(Learner {
-            machine: Machine::new(features, settings)?,
-            bias_steps: optimizer(1, 1)?,
-            weight_steps: optimizer(features, 1)?.with_weight_decay(WeightDecay::L2(settings.l2))?,
-            vector_steps: optimizer(features, settings.dim)?.with_weight_decay(WeightDecay::L2(settings.l2))?,
+            bias_steps: method.optimizer(lr, 0.0, &machine.bias)?,
+            weight_steps: method.optimizer(lr, l2, &machine.weights)?.with_weight_decay(decay)?,
+            vector_steps: method.optimizer(lr, l2, &machine.vectors)?.with_weight_decay(decay)?,
+            machine,
             scoring: Scoring::default(),
             slopes: Vec::new(),
             numbers: Vec::new(),

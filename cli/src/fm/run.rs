@@ -71,7 +71,7 @@ pub fn train<E: Weight>(
             let last = epoch + 1 == settings.epochs;
             // A loss tells of the machine before the last steps, so after the last epoch it is looked at as well.
             if !sum.is_finite() || (last && !learner.machine.is_finite()) {
-                return Err(TrainError::Diverged { epoch: epoch + 1, lr: settings.lr, l2: settings.l2 });
+                return Err(TrainError::MachineDiverged { epoch: epoch + 1, lr: settings.lr });
             }
             let quality = if valid.is_empty() {
                 None

@@ -36,15 +36,17 @@ impl<E: Weight> Bpr<E> {
         let seed = settings.seed.wrapping_mul(2);
         let rows = settings.batch.min(samples);
         let reserve = |rows_each| reserve(rows_each, rows, settings.dim);
-        let optimizer = |count| settings.optimizer.optimizer(settings.lr, count, settings.dim);
+        let users = Table::init(data.users.len(), settings.dim, normal(), seed)?;
+        let items = Table::init(data.items.len(), settings.dim, normal(), seed.wrapping_add(1))?;
+        let optimizer = |table| settings.optimizer.optimizer(settings.lr, settings.l2, table);
         Ok(Bpr {
-            users: Table::init(data.users.len(), settings.dim, normal(), seed)?,
-            items: Table::init(data.items.len(), settings.dim, normal(), seed.wrapping_add(1))?,
-            user_steps: optimizer(data.users.len())?,
-            item_steps: optimizer(data.items.len())?,
+            user_steps: optimizer(&users)?,
+            item_steps: optimizer(&items)?,
+            users,
+            items,
             workspace,
             batch: settings.batch,
-            l2: settings.l2,
+            l2: if settings.optimizer.leaves_penalty() { settings.l2 } else { 0.0 },
             item_ids: Vec::new(),
             user_rows: reserve(1)?,
             item_rows: reserve(2)?,

@@ -3,8 +3,10 @@
 use std::fmt;
 
 use clap::ValueEnum;
-use hotrow::{Optimizer, Rule};
+use hotrow::{Ftrl, Optimizer, Rule, Table};
 use serde::{Deserialize, Serialize};
+
+use crate::model::Weight;
 
 /// How steps are made of gradients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -56,11 +58,33 @@ impl Method {
         }
     }
 
-    /// The engine's optimizer for a table of this size, with the engine's defaults except for the step size.
-    pub(crate) fn optimizer(self, lr: f32, rows: usize, dim: usize) -> hotrow::Result<Optimizer> {
-        let mut optimizer = Optimizer::new(self.name().parse::<Rule>()?, rows, dim)?;
-        optimizer.set_lr(lr)?;
+    /// The engine's optimizer for a table, with the engine's defaults except for the step size, and the weight decay of AdamW, whose
+    /// own the strength `l2` is.
+    pub(crate) fn optimizer<E: Weight>(self, lr: f32, l2: f32, table: &Table<E>) -> hotrow::Result<Optimizer> {
+        let [rows, dim] = table.shape();
+        let mut rule = self.name().parse::<Rule>()?.with_lr(lr);
+        if let Rule::AdamW(adamw) = &mut rule {
+            adamw.weight_decay = l2;
+        }
+        let mut optimizer = Optimizer::new(rule, rows, dim)?;
+        if let Rule::Ftrl(Ftrl { initial_accumulator, .. }) = optimizer.rule() {
+            // This rule makes the weights from its state alone, and would soon forget those that it does not find there. Without
+            // penalties, it is `w = -linear * lr / sqrt(accum)`.
+            let scale = -initial_accumulator.sqrt() / lr;
+            let linear: Vec<f32> = table.iter().flatten().map(|weight| scale * weight.to_f32()).collect();
+            optimizer.set_state("linear", &linear)?;
+        }
         Ok(optimizer)
+    }
+
+    /// Whether the L2 penalty is a part of the gradient, and not the optimizer's own business.
+    pub(crate) fn leaves_penalty(self) -> bool {
+        self != Method::Adamw
+    }
+
+    /// Whether the step size may change on the way. FTRL's weights are its state times the step size: all would move with it.
+    pub(super) fn slows_down(self) -> bool {
+        self != Method::Ftrl
     }
 }
 
@@ -72,6 +96,8 @@ impl fmt::Display for Method {
 
 #[cfg(test)]
 mod tests {
+    use hotrow::Gradient;
+
     use super::*;
 
     #[test]
@@ -81,7 +107,21 @@ mod tests {
             let value = method.to_possible_value().unwrap();
             assert_eq!(value.get_name(), method.name());
             assert_eq!(serde_json::to_value(method).unwrap(), method.name());
-            assert_eq!(method.optimizer(0.25, 3, 2).unwrap().lr(), 0.25);
+            let table = Table::<f32>::zeros(3, 2).unwrap();
+            assert_eq!(method.optimizer(0.25, 0.5, &table).unwrap().lr(), 0.25);
+        }
+    }
+
+    #[test]
+    fn no_optimizer_forgets_where_the_table_starts() {
+        for method in Method::ALL {
+            let mut table = Table::<f32>::uniform(3, 2, 1).unwrap();
+            let before = table.to_vec();
+            let mut optimizer = method.optimizer(0.1, 0.0, &table).unwrap();
+            optimizer.step(&mut table, Gradient::of_gather(&[0, 1, 2], &[0.0f32; 6])).unwrap();
+            for (after, before) in table.iter().flatten().zip(&before) {
+                assert!((after - before).abs() <= 1e-6 * before.abs(), "{method}: {before} {after}");
+            }
         }
     }
 }

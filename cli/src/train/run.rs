@@ -50,6 +50,17 @@ pub enum TrainError {
         /// The regularization in use.
         l2: f32,
     },
+    /// The numbers of a factorization machine grew beyond all bounds.
+    #[error(
+        "the numbers of the model are no longer finite after epoch {epoch}: use a smaller --lr (it was {lr}), or smaller values in \
+         the file"
+    )]
+    MachineDiverged {
+        /// The epoch, from 1.
+        epoch: usize,
+        /// The step size in use.
+        lr: f32,
+    },
     /// No memory for the rows of a step.
     #[error("no memory for steps of {rows} samples with embeddings of {dim} numbers: use a smaller --batch or --dim")]
     Memory {

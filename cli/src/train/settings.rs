@@ -15,7 +15,7 @@ pub struct Settings {
     /// How steps are made of gradients. Models of the time before there was a choice were trained with plain gradient descent.
     #[serde(default = "before_there_was_a_choice")]
     pub optimizer: Method,
-    /// Step size of the first epoch; it falls by the same amount each epoch, towards 0.
+    /// Step size of the first epoch; it falls by the same amount each epoch, towards 0 (with FTRL it stays).
     pub lr: f32,
     /// Strength of the pull of embeddings to zero.
     pub l2: f32,
@@ -32,9 +32,12 @@ fn before_there_was_a_choice() -> Method {
 }
 
 impl Settings {
-    /// The step size of an epoch, from 0. With a constant one the embeddings would never settle, and the last few steps would
+    /// The step size of an epoch, from 0, as far as the optimizer lets it change. With a constant one the embeddings would never settle, and the last few steps would
     /// decide much of the result.
     pub(crate) fn rate(&self, epoch: usize) -> f32 {
+        if !self.optimizer.slows_down() {
+            return self.lr;
+        }
         let left = (self.epochs - epoch) as f64 / self.epochs as f64;
         (f64::from(self.lr) * left) as f32
     }

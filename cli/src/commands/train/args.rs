@@ -66,15 +66,15 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N", value_parser = whole(1, 1_000_000))]
     pub epochs: Option<usize>,
 
-    /// How steps are made of gradients [default: mf adam, fm adagrad]
+    /// How steps are made of gradients [default: rowwise_adagrad for mf, adagrad for fm]
     #[arg(long, value_enum, value_name = "NAME")]
     pub optimizer: Option<Method>,
 
-    /// Step size, above 0; it falls evenly towards 0 [default: by model and optimizer, see below]
+    /// Step size, above 0; it falls evenly towards 0, but for ftrl [default: by model and optimizer, see below]
     #[arg(long, value_name = "X", value_parser = above_zero)]
     pub lr: Option<f32>,
 
-    /// Strength of L2 regularization, 0 or above [default: by model and optimizer, see below]
+    /// Strength of L2 regularization, 0 or above; of decoupled weight decay for adamw [default: by model and optimizer, see below]
     #[arg(long, value_name = "X", value_parser = zero_or_above)]
     pub l2: Option<f32>,
 

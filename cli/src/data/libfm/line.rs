@@ -124,7 +124,9 @@ fn merge(entries: &mut Vec<(u32, f32)>) -> Result<(), u32> {
 mod tests {
     use super::*;
 
-    fn read(line: &str) -> Result<Option<(Label, Vec<(u32, f32)>)>, (usize, String)> {
+    type Read = Option<(Label, Vec<(u32, f32)>)>;
+
+    fn read(line: &str) -> Result<Read, (usize, String)> {
         let mut entries = vec![(9, 9.0)];
         parse(line.as_bytes(), &mut entries).map(|label| label.map(|label| (label, entries)))
     }
