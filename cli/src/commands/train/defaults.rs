@@ -39,7 +39,7 @@ fn mf(optimizer: Method) -> Defaults {
         Method::Adagrad => of(30, 512, 0.15, 0.015),
         Method::RowwiseAdagrad => of(40, 512, 0.35, 0.0175),
         Method::Adam | Method::PartialRowwiseAdam => of(15, 512, 0.02, 0.01),
-        Method::Adamw => of(15, 512, 0.02, 1.0),
+        Method::Adamw => of(15, 512, 0.01, 0.3),
         Method::Rmsprop => of(20, 1024, 0.02, 0.01),
         Method::Ftrl => of(30, 256, 0.2, 0.015),
     }
@@ -49,10 +49,10 @@ fn mf(optimizer: Method) -> Defaults {
 fn fm(optimizer: Method) -> Defaults {
     let of = |lr| Defaults { dim: 32, epochs: 8, lr, l2: 0.0, batch: 512 };
     match optimizer {
-        Method::Sgd => of(10.0),
+        Method::Sgd => of(1.0),
         Method::Adagrad | Method::RowwiseAdagrad => of(0.1),
-        Method::Adam | Method::Adamw | Method::PartialRowwiseAdam => of(0.003),
-        Method::Rmsprop => of(0.003),
-        Method::Ftrl => of(0.5),
+        Method::Adam | Method::Adamw | Method::PartialRowwiseAdam => of(0.02),
+        Method::Rmsprop => of(0.03),
+        Method::Ftrl => of(2.0),
     }
 }
