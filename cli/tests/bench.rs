@@ -85,7 +85,7 @@ fn json_lines_hold_the_results_and_nothing_else() {
     assert!(widening.get("ratio").is_none());
 
     let notes = text(&output.stderr);
-    assert!(notes.contains("tiny-tables skipped: several tables in one call are not in this version"), "{notes}");
+    assert!(notes.contains("tiny-tables skipped: gather of several tables in one call is not in this version"), "{notes}");
     assert!(notes.contains(r#"tiny-strange skipped: optimizer "adan" is not known: expected one of sgd, "#), "{notes}");
     assert!(notes.contains("tiny-crowd skipped: the production histogram touches"), "{notes}");
     assert!(notes.contains("machine: "), "{notes}");
@@ -158,6 +158,37 @@ fn train_steps_of_every_kind_are_measured() {
     }
 }
 
+/// Several tables in one call: their ids, rows and bytes are counted together.
+#[test]
+fn several_tables_are_measured() {
+    let base = r#""tables": 3, "rows": 90, "dim": 19, "bags": 7, "bag_len": [1, 2, 4]"#;
+    let list = format!(
+        r#"{{"schema": 1, "workloads": [
+            {{"name": "bag", "op": "bag", "dtype": "f32", {base}}},
+            {{"name": "mean", "op": "bag", "dtype": "bf16", "pooling": "mean", "weighted": true, {base}}},
+            {{"name": "train", "op": "train_step", "dtype": "f16", "optimizer": "rowwise_adagrad", {base}}},
+            {{"name": "max", "op": "bag", "dtype": "f32", "pooling": "max", {base}}},
+            {{"name": "own", "op": "bag", "dtype": "f16", "out_dtype": "f16", {base}}},
+            {{"name": "apart", "op": "train_step", "tables": 3, "rows": 90, "dim": 19, "dtype": "f32", "optimizer": "sgd", "pooling": "none",
+             "ids": 9}}
+        ]}}"#
+    );
+    let output = run_file("tables.json", &list, &["--json"]);
+    let lines = records(&output);
+    lines.iter().for_each(assert_complete);
+    assert_eq!(lines.iter().map(|line| line["name"].as_str()).collect::<Vec<_>>(), [Some("bag"), Some("mean"), Some("train")]);
+    for (line, bytes) in lines.iter().zip([(49 + 21) * 76, 49 * 38 + 21 * 76, 49 * (3 * 38 + 8) + 21 * 2 * 76]) {
+        assert_eq!((&line["tables"], &line["ids"], &line["bags"]), (&3.into(), &49.into(), &21.into()));
+        assert_eq!(line["bytes"], bytes, "{line}");
+    }
+    let notes = text(&output.stderr);
+    for reason in
+        ["max skipped: pooling by the maximum", "own skipped: an output of 16 bits", "apart skipped: un-pooled train_step"]
+    {
+        assert!(notes.contains(&format!("{reason} of several tables in one call is not in this version")), "{notes}");
+    }
+}
+
 /// Users and their items; the third has none.
 const BAGS: &str = "0 7 8 3\n1 2\n2\n3 5 5\n4 1\n5 0\n6 6\n7 4\n8 11\n";
 
@@ -199,7 +230,7 @@ fn the_table_ends_with_the_machine_and_the_distance_from_its_limits() {
     assert!(lines[2].contains("the dense one-hot product takes"), "{lines:?}");
     assert!(lines[3].starts_with("tiny-scatter") && lines[4].starts_with("tiny-bag"), "{lines:?}");
     assert!(lines[5].starts_with("tiny-train") && lines[5].len() == lines[0].len(), "{lines:?}");
-    assert!(lines[6].starts_with("tiny-tables") && lines[6].contains("skipped: several tables"), "{lines:?}");
+    assert!(lines[6].starts_with("tiny-tables") && lines[6].contains("skipped: gather of several tables"), "{lines:?}");
     let [machine, bag, gather, scatter, train] = lines[lines.len() - 5..] else { panic!("five last lines: {lines:?}") };
     assert!(train.starts_with("distance: train_step runs at ") && train.contains("copying limit"), "{train}");
     assert!(bag.starts_with("distance: bag runs at ") && bag.contains("limit of reading random rows"), "{bag}");

@@ -75,18 +75,19 @@ impl<E: Element> Ceilings<E> {
         copy.round(bytes, policy, || copy_through(source, target, copied, workspace))
     }
 
-    /// Measures reading whole rows at random places, those of the workload's ids.
+    /// Measures reading whole rows at random places, those of the workload's ids: `ids` at a time, of one table after the other.
     ///
     /// # Errors
     ///
     /// What the engine says.
-    pub(super) fn measure_read(&mut self, table: &Table<E>, pool: &IdPool, ids: usize, policy: Policy) -> Result<()> {
+    pub(super) fn measure_read(&mut self, tables: &[&Table<E>], pool: &IdPool, ids: usize, policy: Policy) -> Result<()> {
         let Ceilings { workspace, read, .. } = self;
         let ids = pool.window(0, ids.max(MIN_READ_IDS)).len();
         let mut calls = 0;
-        read.round(ids * table.dim() * E::DTYPE.size(), policy, || {
+        let row_bytes = tables[0].dim() * E::DTYPE.size();
+        read.round(ids * row_bytes, policy, || {
             calls += 1;
-            black_box(ceiling::read_rows(table, pool.window(calls, ids), workspace)?);
+            black_box(ceiling::read_rows(tables[calls % tables.len()], pool.window(calls, ids), workspace)?);
             Ok(())
         })
     }

@@ -70,7 +70,7 @@ pub enum BenchError {
         /// The workload.
         workload: String,
         /// Which result.
-        what: &'static str,
+        what: String,
         /// The row of the result.
         row: usize,
         /// The column of the result.

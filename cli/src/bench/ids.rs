@@ -13,7 +13,7 @@ const SEED: u64 = 0x0068_6f74_726f_7721;
 /// caches: what is timed there is the call, since a row from memory costs what the memory takes, whoever asks.
 pub(super) const BATCHES: usize = 8;
 
-/// Batches for one table, made beforehand, in the type in which they are passed.
+/// Batches made beforehand, in the type in which they are passed.
 #[derive(Debug)]
 pub(super) struct IdPool {
     values: Values,
@@ -32,32 +32,45 @@ enum Values {
 }
 
 impl IdPool {
-    /// Draws the batches for one of a workload's tables.
+    /// Draws the batches for a workload: of several tables, the ids of one behind those of the other.
     ///
     /// # Errors
     ///
     /// [`TooFewRows`] where the distribution needs more.
-    pub(super) fn draw(workload: &Workload, table: usize) -> Result<IdPool, TooFewRows> {
+    pub(super) fn draw(workload: &Workload) -> Result<IdPool, TooFewRows> {
         let rows = u32::try_from(workload.rows).expect("the reader refuses larger tables");
-        let (ids, outputs) = workload.lookups.on_table(table);
-        let mut sampler = Sampler::new(workload.dist, rows, SEED + table as u64);
+        let (total, outputs) = workload.lookups_of_call();
+        let sampler = |table: usize| Sampler::new(workload.dist, rows, SEED + table as u64);
+        let mut samplers: Vec<Sampler> = (0..workload.tables).map(sampler).collect();
         let mut values = match workload.id_dtype {
-            IdDtype::I64 => Values::I64(Vec::with_capacity(BATCHES * ids)),
-            IdDtype::I32 => Values::I32(Vec::with_capacity(BATCHES * ids)),
+            IdDtype::I64 => Values::I64(Vec::with_capacity(BATCHES * total)),
+            IdDtype::I32 => Values::I32(Vec::with_capacity(BATCHES * total)),
         };
         for _ in 0..BATCHES {
-            let batch = sampler.batch(ids)?;
-            match &mut values {
-                Values::I64(values) => values.extend(batch.into_iter().map(i64::from)),
-                // The reader refuses tables that 32-bit ids cannot address.
-                Values::I32(values) => values.extend(batch.into_iter().map(|row| row as i32)),
+            for (table, sampler) in samplers.iter_mut().enumerate() {
+                let batch = sampler.batch(workload.lookups.on_table(table).0)?;
+                match &mut values {
+                    Values::I64(values) => values.extend(batch.into_iter().map(i64::from)),
+                    // The reader refuses tables that 32-bit ids cannot address.
+                    Values::I32(values) => values.extend(batch.into_iter().map(|row| row as i32)),
+                }
             }
         }
-        let starts = (0..=BATCHES).map(|batch| batch * ids).collect();
-        let bags = matches!(workload.lookups, Lookups::Bags { .. });
-        // As many bags as there are rows of output, equally long.
-        let splits = bags.then(|| vec![(0..=outputs).map(|bag| (bag * (ids / outputs)) as i64).collect(); BATCHES]);
-        let weights = workload.weighted.then(|| (0..BATCHES * ids).map(weight_at).collect());
+        let starts = (0..=BATCHES).map(|batch| batch * total).collect();
+        let splits = matches!(workload.lookups, Lookups::Bags { .. }).then(|| {
+            let mut splits = Vec::with_capacity(outputs + 1);
+            splits.push(0);
+            let mut end = 0;
+            for table in 0..workload.tables {
+                let (ids, bags) = workload.lookups.on_table(table);
+                for _ in 0..bags {
+                    end += (ids / bags) as i64;
+                    splits.push(end);
+                }
+            }
+            vec![splits; BATCHES]
+        });
+        let weights = workload.weighted.then(|| (0..BATCHES * total).map(weight_at).collect());
         Ok(IdPool { values, starts, splits, weights })
     }
 
@@ -102,12 +115,16 @@ impl IdPool {
 
     /// The same in bags, where there are any.
     pub(super) fn bags(&self, call: usize) -> Option<Bags<'_>> {
+        let (ids, splits, weights) = self.keyed(call)?;
+        let bags = Bags::from_splits::<i64>(ids, splits);
+        Some(weights.map_or(bags, |weights| bags.with_weights(weights)))
+    }
+
+    /// The same apart: the ids, where their bags start and where the last one ends, and the weights.
+    pub(super) fn keyed(&self, call: usize) -> Option<(Ids<'_>, &[i64], Option<&[f32]>)> {
         let batch = call % self.batches();
-        let bags = Bags::from_splits::<i64>(self.batch(call), &self.splits.as_ref()?[batch]);
-        Some(match &self.weights {
-            Some(weights) => bags.with_weights(&weights[self.starts[batch]..self.starts[batch + 1]]),
-            None => bags,
-        })
+        let weights = self.weights.as_ref().map(|weights| &weights[self.starts[batch]..self.starts[batch + 1]]);
+        Some((self.batch(call), &self.splits.as_ref()?[batch], weights))
     }
 
     /// Batch `call` as row numbers.
@@ -155,7 +172,7 @@ mod tests {
     fn batches_differ_and_come_round() {
         for (id_dtype, ids) in [("i64", 1), ("i32", 256), ("i64", 100_000)] {
             let workload = workload(&format!(r#""op": "gather", "ids": {ids}, "id_dtype": "{id_dtype}""#));
-            let pool = IdPool::draw(&workload, 0).expect("enough rows");
+            let pool = IdPool::draw(&workload).expect("enough rows");
             assert!(pool.batches() >= 8);
             assert_eq!((pool.size(0), pool.total()), ((ids, ids), 8 * ids));
             assert_eq!(pool.batch(0).dtype().to_string(), workload.id_dtype.name().replace('i', "int"));
@@ -168,19 +185,17 @@ mod tests {
     }
 
     #[test]
-    fn bags_of_a_workload_are_equally_long_and_each_table_has_its_own() {
+    fn tables_stand_one_behind_the_other_and_each_has_bags_of_equal_length() {
         let workload = workload(r#""op": "bag", "tables": 2, "bags": 3, "bag_len": [2, 5], "weighted": true"#);
-        let pools = [0, 1].map(|table| IdPool::draw(&workload, table).expect("enough rows"));
-        for (pool, len) in pools.iter().zip([2, 5]) {
-            let bags = pool.bags(9).expect("bags");
-            assert_eq!(bags.bounds(), Ok(vec![0, len, 2 * len, 3 * len]));
-            assert_eq!(pool.size(1), (3 * len as usize, 3));
-            let weights = bags.weights().expect("weights");
-            assert_eq!(weights.len(), 3 * len as usize);
-            assert!(weights.iter().all(|weight| (0.5..1.5).contains(weight)), "{weights:?}");
-            assert_ne!(pool.bags(8).expect("bags").weights(), Some(weights), "each batch has its own");
-        }
-        assert_ne!(pools[0].rows(0)[..6], pools[1].rows(0)[..6]);
+        let pool = IdPool::draw(&workload).expect("enough rows");
+        let bags = pool.bags(9).expect("bags");
+        assert_eq!(bags.bounds(), Ok(vec![0, 2, 4, 6, 11, 16, 21]));
+        assert_eq!((pool.size(1), pool.total()), ((21, 6), 8 * 21));
+        let weights = bags.weights().expect("weights");
+        assert_eq!(weights.len(), 21);
+        assert!(weights.iter().all(|weight| (0.5..1.5).contains(weight)), "{weights:?}");
+        assert_ne!(pool.bags(8).expect("bags").weights(), Some(weights), "each batch has its own");
+        assert_ne!(pool.rows(0)[..6], pool.rows(0)[6..12], "each table has its own");
     }
 
     #[test]

@@ -15,16 +15,11 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// The mean of all batches: one pool a table.
-    pub(super) fn of(pools: &[IdPool], state_bytes: usize) -> Load {
-        let (mut ids, mut outputs) = (0, 0);
-        for pool in pools {
-            let sizes = (0..pool.batches()).map(|call| pool.size(call));
-            let total = sizes.fold((0, 0), |total, size| (total.0 + size.0, total.1 + size.1));
-            ids += total.0.div_ceil(pool.batches());
-            outputs += total.1.div_ceil(pool.batches());
-        }
-        Load { ids, outputs, state_bytes }
+    /// The mean of all batches.
+    pub(super) fn of(pool: &IdPool, state_bytes: usize) -> Load {
+        let batches = pool.batches();
+        let outputs: usize = (0..batches).map(|call| pool.size(call).1).sum();
+        Load { ids: pool.total().div_ceil(batches), outputs: outputs.div_ceil(batches), state_bytes }
     }
 
     /// The bytes of a call: each row read and each row written, once per id; of an output or its gradient, once per row of it.

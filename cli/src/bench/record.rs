@@ -165,8 +165,7 @@ pub(super) mod tests {
             "out_dtype": "{out_dtype}", {lookups}}}]}}"#
         );
         let workload = &read_workloads(list.as_bytes()).expect("a good list")[0];
-        let pools: Vec<IdPool> = (0..workload.tables).map(|table| IdPool::draw(workload, table).expect("enough rows")).collect();
-        let load = Load::of(&pools, state_bytes);
+        let load = Load::of(&IdPool::draw(workload).expect("enough rows"), state_bytes);
         assert_eq!(load.ids, 1000);
         let timings = Timings { seconds: vec![0.002, 0.0005, 0.001], calls_per_repetition: 1 };
         let mut record = Record::new(workload, load, 2, Level::Portable, &timings);

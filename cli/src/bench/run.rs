@@ -10,7 +10,7 @@ use super::dense::OneHotProduct;
 use super::error::BenchError;
 use super::idlist::IdList;
 use super::ids::{BATCHES, IdPool};
-use super::job::{Bag, Fault, Gather, Job, ScatterAdd, TrainStep, row_state_bytes};
+use super::job::{Bag, Collection, Fault, Gather, Job, ScatterAdd, TrainStep, row_state_bytes, wrong};
 use super::load::Load;
 use super::machine::available_memory;
 use super::measure::{Policy, Timings, time};
@@ -78,8 +78,8 @@ impl Runner {
     /// A result that differs from the plain loop's, or whatever the engine refuses. What this version or this machine
     /// cannot do is no error, but skipped.
     pub(super) fn run(&mut self, workload: &Workload, list: Option<&IdList>) -> Result<Outcome, BenchError> {
-        if workload.tables > 1 {
-            return Ok(Outcome::Skipped("several tables in one call are not in this version".to_owned()));
+        if let Some(reason) = not_of_several_tables(workload) {
+            return Ok(Outcome::Skipped(format!("{reason} of several tables in one call is not in this version")));
         }
         let rule = match workload.optimizer.as_deref().map(str::parse::<Rule>).transpose() {
             Ok(rule) => rule,
@@ -112,9 +112,9 @@ impl Runner {
         }
     }
 
-    fn run_typed<E: Widen<O>, O: Element>(&mut self, plan: &Plan<'_>) -> Result<Outcome, BenchError> {
-        let Workload { rows, dim, .. } = *plan.workload;
-        let kept = self.take_table::<E>(rows, dim);
+    fn run_typed<E: Widen<O> + Widen<f32>, O: Element>(&mut self, plan: &Plan<'_>) -> Result<Outcome, BenchError> {
+        let Workload { tables, rows, dim, .. } = *plan.workload;
+        let kept = self.take_table::<E>(rows, dim).filter(|_| tables == 1);
         let needed = memory_needed(plan, kept.is_some());
         if let Some(available) = available_memory().filter(|&available| available < needed) {
             let (needed, available) = (gigabytes(needed), gigabytes(available));
@@ -122,13 +122,17 @@ impl Runner {
         }
         let pool = match plan.list {
             Some(list) => IdPool::listed(list, plan.workload.pooling != Pooling::None),
-            None => match IdPool::draw(plan.workload, 0) {
+            None => match IdPool::draw(plan.workload) {
                 Ok(pool) => pool,
                 Err(too_few) => return Ok(Outcome::Skipped(too_few.to_string())),
             },
         };
-        let table = kept.map_or_else(|| Table::uniform(rows, dim, TABLE_SEED), Ok);
-        let measured = table.map_err(Fault::Engine).and_then(|table| self.measure::<E, O>(plan, table, &pool));
+        let measured = if tables > 1 {
+            plan.measure_collection::<E>(&pool)
+        } else {
+            let table = kept.map_or_else(|| Table::uniform(rows, dim, TABLE_SEED), Ok);
+            table.map_err(Fault::Engine).and_then(|table| self.measure::<E, O>(plan, table, &pool))
+        };
         measured.map(|record| Outcome::Measured(Box::new(record))).map_err(|fault| fault.in_workload(&plan.workload.name))
     }
 
@@ -148,7 +152,7 @@ impl Runner {
                 if plan.workload.against == Some(Against::OneHotMatmul) {
                     record.compare_with(one_hot_product(plan, &mut job, pool)?);
                 }
-                self.table = Some(Box::new(job.into_table()));
+                self.keep(job);
                 Ok(record)
             }
         }
@@ -156,8 +160,12 @@ impl Runner {
 
     fn timed<E: Element>(&mut self, plan: &Plan<'_>, mut job: impl Job<E>, pool: &IdPool) -> Result<Record, Fault> {
         let record = plan.measure(&mut job, pool)?;
-        self.table = Some(Box::new(job.into_table()));
+        self.keep(job);
         Ok(record)
+    }
+
+    fn keep<E: Element>(&mut self, job: impl Job<E>) {
+        self.table = job.into_table().map(|table| Box::new(table) as Box<dyn Any>);
     }
 
     /// The last workload's table, if it has this shape; if not, its memory is free from now on.
@@ -172,23 +180,29 @@ impl Plan<'_> {
         Workspace::new().with_parallelism(Parallelism::threads(self.threads)).with_level(self.level)
     }
 
+    /// The same for several tables, which are new ones.
+    fn measure_collection<E: Widen<f32>>(&self, pool: &IdPool) -> Result<Record, Fault> {
+        let pooling = self.workload.pooling.of_bags().unwrap_or_default();
+        self.measure(&mut Collection::<E>::new(self.workload, pooling, self.rule, pool, self.workspace()?)?, pool)
+    }
+
     /// Verifies, then times the job in turn with the two ceilings.
     fn measure<E: Element>(&self, job: &mut impl Job<E>, pool: &IdPool) -> Result<Record, Fault> {
         job.verify()?;
-        let Workload { dim, out_dtype, ref lookups, .. } = *self.workload;
-        let load = Load::of(std::slice::from_ref(pool), job.state_bytes());
-        let out_bytes = lookups.on_table(0).1 * dim * out_dtype.size();
-        let mut ceilings = Ceilings::new(job.table(), out_bytes, self.workspace()?)?;
+        let Workload { tables, dim, out_dtype, .. } = *self.workload;
+        let load = Load::of(pool, job.state_bytes());
+        let out_bytes = self.workload.lookups_of_call().1 * dim * out_dtype.size();
+        let mut ceilings = Ceilings::new(job.tables()[0], out_bytes, self.workspace()?)?;
         let mut timings = Timings::default();
         let policy = self.policy(self.seconds);
         let for_ceilings = self.policy(self.seconds / 2.0);
         for _ in 0..ROUNDS {
-            ceilings.measure_copy(job.table(), for_ceilings)?;
+            ceilings.measure_copy(job.tables()[0], for_ceilings)?;
             timings.repeat(policy, |calls| time(calls, || job.call()))?;
-            ceilings.measure_read(job.table(), pool, load.ids, for_ceilings)?;
+            ceilings.measure_read(&job.tables(), pool, load.ids / tables, for_ceilings)?;
         }
         let mut record = Record::new(self.workload, load, self.threads, self.level, &timings);
-        record.set_memory(job.table().memory());
+        record.set_memory(job.tables()[0].memory());
         record.set_limits(ceilings.copy_gb_per_s(), ceilings.read_gb_per_s());
         Ok(record)
     }
@@ -203,7 +217,7 @@ impl Plan<'_> {
 /// zeros cannot keep the sign of a zero, so zeros of both signs count as equal.
 fn one_hot_product<E: Widen<O>, O: Element>(plan: &Plan<'_>, job: &mut Gather<'_, E, O>, pool: &IdPool) -> Result<Timings, Fault> {
     let Workload { rows, dim, ref lookups, .. } = *plan.workload;
-    let table: Vec<f32> = job.table().to_vec().into_iter().map(E::to_f32).collect();
+    let table: Vec<f32> = job.tables()[0].to_vec().into_iter().map(E::to_f32).collect();
     let mut dense = OneHotProduct::new(lookups.on_table(0).0, rows, dim, plan.threads)?;
     let mut calls = 0;
     job.verify()?;
@@ -213,7 +227,7 @@ fn one_hot_product<E: Widen<O>, O: Element>(plan: &Plan<'_>, job: &mut Gather<'_
     for (i, (&found, expected)) in pairs {
         let expected = expected.to_f32();
         if found != expected {
-            return Err(Fault::Wrong { what: "the dense product", place: [i / dim, i % dim], found, expected });
+            return Err(wrong("the dense product", [i / dim, i % dim], found, expected));
         }
     }
     let mut timings = Timings::default();
@@ -233,10 +247,25 @@ fn one_hot_product<E: Widen<O>, O: Element>(plan: &Plan<'_>, job: &mut Gather<'_
     Ok(timings)
 }
 
+/// What of a workload on several tables no single call does.
+fn not_of_several_tables(workload: &Workload) -> Option<&'static str> {
+    match (workload.op, workload.pooling) {
+        _ if workload.tables == 1 => None,
+        (Op::Gather, _) => Some("gather"),
+        (Op::ScatterAdd, _) => Some("scatter_add"),
+        (_, Pooling::None) => Some("un-pooled train_step"),
+        (_, Pooling::Max) => Some("pooling by the maximum"),
+        _ if workload.out_dtype != DType::F32 => Some("an output of 16 bits"),
+        _ => None,
+    }
+}
+
 /// The bytes that a workload takes at its peak, which is while it is verified.
 fn memory_needed(plan: &Plan<'_>, has_table: bool) -> u64 {
     let Workload { rows, dim, dtype, out_dtype, .. } = *plan.workload;
-    let (ids, outputs) = plan.workload.lookups.on_table(0);
+    let (ids, outputs) = plan.workload.lookups_of_call();
+    // All tables together.
+    let rows = rows * plan.workload.tables;
     let table = rows * dim * dtype.size();
     let out = outputs * dim * out_dtype.size();
     let state = plan.rule.map_or(0, |rule| row_state_bytes(rule, dim)).saturating_mul(rows);

@@ -66,12 +66,12 @@ impl<E: Widen<O>, O: Element> Job<E> for Bag<'_, E, O> {
         self.pool_rows(self.calls)
     }
 
-    fn table(&self) -> &Table<E> {
-        &self.table
+    fn tables(&self) -> Vec<&Table<E>> {
+        vec![&self.table]
     }
 
-    fn into_table(self) -> Table<E> {
-        self.table
+    fn into_table(self) -> Option<Table<E>> {
+        Some(self.table)
     }
 }
 

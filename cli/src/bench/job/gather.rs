@@ -61,11 +61,11 @@ impl<E: Widen<O>, O: Element> Job<E> for Gather<'_, E, O> {
         self.gather(self.calls)
     }
 
-    fn table(&self) -> &Table<E> {
-        &self.table
+    fn tables(&self) -> Vec<&Table<E>> {
+        vec![&self.table]
     }
 
-    fn into_table(self) -> Table<E> {
-        self.table
+    fn into_table(self) -> Option<Table<E>> {
+        Some(self.table)
     }
 }

@@ -1,6 +1,8 @@
 //! The operations that are timed: what a call of each is, and how its result is verified.
 
 mod bag;
+mod collection;
+mod expected;
 mod gather;
 mod scatter_add;
 mod train_step;
@@ -10,9 +12,11 @@ use hotrow::{Buffer, Element, Table};
 use super::error::BenchError;
 
 pub(super) use bag::Bag;
+pub(super) use collection::Collection;
+pub(super) use expected::row_state_bytes;
 pub(super) use gather::Gather;
 pub(super) use scatter_add::ScatterAdd;
-pub(super) use train_step::{TrainStep, row_state_bytes};
+pub(super) use train_step::TrainStep;
 
 /// An operation on a table, ready to be called again and again.
 pub(super) trait Job<E: Element> {
@@ -22,16 +26,16 @@ pub(super) trait Job<E: Element> {
     /// One call, on the next batch of ids.
     fn call(&mut self) -> hotrow::Result<()>;
 
-    /// The table.
-    fn table(&self) -> &Table<E>;
+    /// The tables, all of one shape.
+    fn tables(&self) -> Vec<&Table<E>>;
 
     /// The bytes of optimizer state that belong to one row of the table.
     fn state_bytes(&self) -> usize {
         0
     }
 
-    /// The table, for the next job to use.
-    fn into_table(self) -> Table<E>;
+    /// The table, for the next job to use, where there is only one.
+    fn into_table(self) -> Option<Table<E>>;
 }
 
 /// Why a job's verification failed.
@@ -42,7 +46,7 @@ pub(super) enum Fault {
     /// A result differs.
     Wrong {
         /// Which result.
-        what: &'static str,
+        what: String,
         /// Where: row and column.
         place: [usize; 2],
         /// The value found.
@@ -99,19 +103,24 @@ pub(super) fn spread(i: usize) -> f32 {
 }
 
 /// Compares the rows of two tables.
-fn compare_tables<E: Element>(what: &'static str, found: &Table<E>, expected: &Table<E>) -> Result<(), Fault> {
+fn compare_tables<E: Element>(what: &str, found: &Table<E>, expected: &Table<E>) -> Result<(), Fault> {
     let mut rows = found.iter().zip(expected.iter()).enumerate();
     rows.try_for_each(|(i, (found, expected))| compare(what, found.len(), found, expected).map_err(|fault| fault.below(i)))
 }
 
 /// Compares values bit by bit. Widening to f32 is exact, so it hides no difference.
-pub(super) fn compare<O: Element>(what: &'static str, dim: usize, found: &[O], expected: &[O]) -> Result<(), Fault> {
+pub(super) fn compare<O: Element>(what: &str, dim: usize, found: &[O], expected: &[O]) -> Result<(), Fault> {
     let differs = |(a, b): (&O, &O)| a.to_f32().to_bits() != b.to_f32().to_bits();
     match found.iter().zip(expected).position(differs) {
         None if found.len() == expected.len() => Ok(()),
-        None => Err(Fault::Wrong { what, place: [found.len() / dim, 0], found: f32::NAN, expected: f32::NAN }),
-        Some(i) => Err(Fault::Wrong { what, place: [i / dim, i % dim], found: found[i].to_f32(), expected: expected[i].to_f32() }),
+        None => Err(wrong(what, [found.len() / dim, 0], f32::NAN, f32::NAN)),
+        Some(i) => Err(wrong(what, [i / dim, i % dim], found[i].to_f32(), expected[i].to_f32())),
     }
+}
+
+/// A result that differs.
+pub(super) fn wrong(what: &str, place: [usize; 2], found: f32, expected: f32) -> Fault {
+    Fault::Wrong { what: what.to_owned(), place, found, expected }
 }
 
 #[cfg(test)]

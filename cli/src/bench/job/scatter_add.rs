@@ -52,11 +52,11 @@ impl<E: Widen<S>, S: Element> Job<E> for ScatterAdd<'_, E, S> {
         self.workspace.scatter_add(&mut self.table, self.pool.batch(self.calls), &self.gradient, 1.0)
     }
 
-    fn table(&self) -> &Table<E> {
-        &self.table
+    fn tables(&self) -> Vec<&Table<E>> {
+        vec![&self.table]
     }
 
-    fn into_table(self) -> Table<E> {
-        self.table
+    fn into_table(self) -> Option<Table<E>> {
+        Some(self.table)
     }
 }

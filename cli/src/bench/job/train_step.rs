@@ -1,16 +1,11 @@
 //! A step of training: forward, then backward fused with the optimizer.
 
-use hotrow::reference::{self, PlainBags};
+use hotrow::reference::PlainBags;
 use hotrow::{Buffer, Element, Gradient, Optimizer, Pooling, Rule, Table, TableViewMut, Widen, Workspace};
 
-use super::{Fault, Job, compare, compare_tables, gradient};
+use super::expected::{Expected, GRADIENT, optimizer, state_bytes};
+use super::{Fault, Job, compare, gradient};
 use crate::bench::ids::IdPool;
-
-/// The largest value of a gradient. Together with the learning rate it makes updates that a 16-bit table does not round away.
-const GRADIENT: f32 = 1.0;
-
-/// Small, so that a table which learns all along keeps its scale.
-const LEARNING_RATE: f32 = 1e-3;
 
 /// Bags, or ids in none, looked up and learned from. The gradient is always the same, so the table drifts.
 #[derive(Debug)]
@@ -24,27 +19,6 @@ pub(in crate::bench) struct TrainStep<'a, E: Element, O: Element> {
     gradient: Buffer<O>,
     workspace: Workspace,
     calls: usize,
-}
-
-/// The optimizer of a train step.
-///
-/// # Errors
-///
-/// When the memory is not there.
-fn optimizer(rule: Rule, rows: usize, dim: usize) -> hotrow::Result<Optimizer> {
-    let mut optimizer = Optimizer::new(rule, rows, dim)?;
-    optimizer.set_lr(LEARNING_RATE)?;
-    Ok(optimizer)
-}
-
-/// The bytes of state that belong to one row of a table.
-fn state_bytes(optimizer: &Optimizer) -> usize {
-    optimizer.state().map(|(_, state)| state.dim() * size_of::<f32>()).sum()
-}
-
-/// The same, of an optimizer that is not there yet. What cannot be made needs no memory.
-pub(in crate::bench) fn row_state_bytes(rule: Rule, dim: usize) -> usize {
-    optimizer(rule, 1, dim).map_or(0, |optimizer| state_bytes(&optimizer))
 }
 
 impl<'a, E: Widen<O>, O: Element> TrainStep<'a, E, O> {
@@ -99,20 +73,43 @@ impl<'a, E: Widen<O>, O: Element> TrainStep<'a, E, O> {
     }
 }
 
+impl<E: Widen<O>, O: Element> TrainStep<'_, E, O> {
+    /// A copy of the table and of the optimizer before its first step.
+    fn expected(&self) -> hotrow::Result<Expected<E>> {
+        Expected::new("the table".to_owned(), &self.table, self.optimizer.rule())
+    }
+
+    /// Lets the plain loops learn from batch `call`; returns their output.
+    fn learn(&self, expected: &mut Expected<E>, call: usize) -> hotrow::Result<Vec<O>> {
+        let values = self.pool.size(call).1 * self.table.dim();
+        let grad = &self.gradient[..values];
+        match self.pool.bags(call) {
+            None => expected.learn_ids(self.pool.batch(call), grad),
+            Some(bags) => expected.learn_bags(&PlainBags::of(&bags, self.table.rows())?, self.pooling, grad),
+        }
+    }
+
+    /// Compares the whole table and the whole state.
+    fn check(&self, expected: &Expected<E>) -> Result<(), Fault> {
+        expected.check_table(&self.table)?;
+        expected.check_state(&self.optimizer)
+    }
+}
+
 impl<E: Widen<O>, O: Element> Job<E> for TrainStep<'_, E, O> {
     /// All batches in turn, by the engine and by the plain loops on copies. Every output is compared; the whole table and the whole state are
     /// after the first and after the last batch.
     fn verify(&mut self) -> Result<(), Fault> {
-        let mut expected = Expected::of(self)?;
+        let mut expected = self.expected()?;
         let last = self.pool.batches() - 1;
         for call in 0..=last {
             // A value that the call leaves out must not pass for right because the last call wrote it.
             self.out.fill(O::from_f32(f32::NAN));
             self.step(call)?;
-            let out = expected.step(self, call)?;
+            let out = self.learn(&mut expected, call)?;
             compare("the output", self.table.dim(), &self.out[..out.len()], &out)?;
             if call == 0 || call == last {
-                expected.check(self)?;
+                self.check(&expected)?;
             }
         }
         Ok(())
@@ -123,71 +120,16 @@ impl<E: Widen<O>, O: Element> Job<E> for TrainStep<'_, E, O> {
         self.step(self.calls)
     }
 
-    fn table(&self) -> &Table<E> {
-        &self.table
+    fn tables(&self) -> Vec<&Table<E>> {
+        vec![&self.table]
     }
 
     fn state_bytes(&self) -> usize {
         state_bytes(&self.optimizer)
     }
 
-    fn into_table(self) -> Table<E> {
-        self.table
-    }
-}
-
-/// What the plain loops make of the same batches.
-struct Expected<E> {
-    table: Table<E>,
-    optimizer: Optimizer,
-}
-
-impl<E: Element> Expected<E> {
-    /// The job's table, and an optimizer before its first step.
-    fn of<O: Element>(job: &TrainStep<'_, E, O>) -> hotrow::Result<Expected<E>> {
-        let [rows, dim] = job.table.shape();
-        Ok(Expected { table: job.table.try_clone()?, optimizer: optimizer(job.optimizer.rule(), rows, dim)? })
-    }
-
-    /// Learns from batch `call`; returns the output of the forward pass before.
-    fn step<O: Element>(&mut self, job: &TrainStep<'_, E, O>, call: usize) -> hotrow::Result<Vec<O>>
-    where
-        E: Widen<O>,
-    {
-        let (rows, dim) = (self.table.rows(), self.table.dim());
-        let (out, gradient) = match job.pool.bags(call) {
-            None => {
-                let ids = job.pool.batch(call);
-                let out: Vec<O> = reference::gather(self.table.view(), ids)?;
-                let gradient =
-                    reference::gather_gradient(&reference::resolve(ids, rows)?, &job.gradient[..out.len()], dim, None, false);
-                (out, gradient)
-            }
-            Some(bags) => {
-                let bags = PlainBags::of(&bags, rows)?;
-                let out: Vec<O> = reference::bag(self.table.view(), &bags, job.pooling);
-                let grad = &job.gradient[..out.len()];
-                let gradient = match job.pooling {
-                    Pooling::Max => {
-                        let argmax = reference::bag_argmax(self.table.view(), &bags);
-                        reference::bag_max_gradient(&bags, &argmax, grad, dim, false)
-                    }
-                    pooling => reference::bag_gradient(&bags, pooling, grad, dim, false),
-                };
-                (out, gradient)
-            }
-        };
-        reference::step(&mut self.optimizer, self.table.view_mut(), &gradient)?;
-        Ok(out)
-    }
-
-    /// Compares the job's whole table and its whole state.
-    fn check<O: Element>(&self, job: &TrainStep<'_, E, O>) -> Result<(), Fault> {
-        compare_tables("the table", &job.table, &self.table)?;
-        for ((name, found), (_, expected)) in job.optimizer.state().zip(self.optimizer.state()) {
-            compare_tables(name, found, expected)?;
-        }
-        Ok(())
+    fn into_table(self) -> Option<Table<E>> {
+        Some(self.table)
     }
 }
 
@@ -237,15 +179,15 @@ mod tests {
             TrainStep::<f32, f32>::new(table, rule, &pool, Some(Pooling::Mean), 1, Workspace::new()).expect("a little memory")
         };
         let mut job = new();
-        let mut expected = Expected::of(&job).expect("a little memory");
+        let mut expected = job.expected().expect("a little memory");
         for call in 0..3 {
             job.step(call).expect("rows of the table");
-            expected.step(&job, call).expect("rows of the table");
+            job.learn(&mut expected, call).expect("rows of the table");
         }
-        expected.check(&job).expect("the engine is right");
+        job.check(&expected).expect("the engine is right");
 
         nudge(&mut job.table.row_mut(2).expect("a row")[1]);
-        let fault = expected.check(&job).expect_err("one bit is wrong").in_workload("w").to_string();
+        let fault = job.check(&expected).expect_err("one bit is wrong").in_workload("w").to_string();
         assert!(fault.starts_with(r#"workload "w": the table is wrong in row 2, column 1: "#), "{fault}");
         assert!(job.verify().is_err(), "an optimizer that is not at its first step");
 
@@ -255,14 +197,7 @@ mod tests {
         let mut values = state.to_vec();
         nudge(&mut values[3 * 3 + 2]);
         job.optimizer.set_state(name, &values).expect("as many values");
-        let fault = expected.check(&job).expect_err("one bit is wrong").in_workload("w").to_string();
-        assert!(fault.starts_with(r#"workload "w": exp_avg_sq is wrong in row 3, column 2: "#), "{fault}");
-    }
-
-    #[test]
-    fn state_is_counted_by_the_row() {
-        let bytes = |name: &str| row_state_bytes(name.parse().expect("a name of the engine"), 64);
-        let names = ["sgd", "rowwise_adagrad", "adagrad", "adam", "partial_rowwise_adam"];
-        assert_eq!(names.map(bytes), [0, 4, 256, 512, 260]);
+        let fault = job.check(&expected).expect_err("one bit is wrong").in_workload("w").to_string();
+        assert!(fault.starts_with(r#"workload "w": exp_avg_sq of the table is wrong in row 3, column 2: "#), "{fault}");
     }
 }

@@ -102,6 +102,14 @@ pub enum Lookups {
     },
 }
 
+impl Workload {
+    /// The ids of the largest call on all tables, and the rows of its outputs.
+    pub(super) fn lookups_of_call(&self) -> (usize, usize) {
+        let tables = (0..self.tables).map(|table| self.lookups.on_table(table));
+        tables.fold((0, 0), |total, of_table| (total.0 + of_table.0, total.1 + of_table.1))
+    }
+}
+
 impl Lookups {
     /// The ids of the largest call on one of the tables, and the rows of its output.
     pub(super) fn on_table(&self, table: usize) -> (usize, usize) {
