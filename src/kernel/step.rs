@@ -17,6 +17,9 @@ pub(crate) struct StepRows<'a, 'g, 't, R, E> {
     pub(crate) rows: &'a [u32],
     /// `[rows.len(), columns]`. Overwritten with whatever is of use on the way.
     pub(crate) grads: &'g mut [f32],
+    /// Rows that come later, not more than there are `rows`: each is asked for while one of `rows` is computed, so that memory is never
+    /// without work, nor the processor.
+    pub(crate) next: &'a [u32],
 }
 
 impl<R: RowRule, E: Element> Kernel for StepRows<'_, '_, '_, R, E> {
@@ -34,6 +37,18 @@ impl<R: RowRule, E: Element> Kernel for StepRows<'_, '_, '_, R, E> {
         let staged = noise.is_some() || self.options.max_norm.is_some();
         let [first, second, per_row] = self.states;
         for (at, &row) in self.rows.iter().enumerate() {
+            if let Some(&next) = self.next.get(at) {
+                fetch(simd, self.table, next);
+                if R::PER_VALUE > 0 {
+                    fetch(simd, first, next);
+                }
+                if R::PER_VALUE > 1 {
+                    fetch(simd, second, next);
+                }
+                if R::PER_ROW {
+                    fetch(simd, per_row, next);
+                }
+            }
             let Some(cells) = self.table.row(row) else { continue };
             let states = [state_row::<0, R>(first, row), state_row::<1, R>(second, row)];
             let grad = &mut self.grads[at * dim..(at + 1) * dim];
@@ -57,6 +72,13 @@ impl<R: RowRule, E: Element> Kernel for StepRows<'_, '_, '_, R, E> {
                 update::<S, R, E, false>(simd, self.rule, factor, self.options.keep, cells, grad, states);
             }
         }
+    }
+}
+
+#[inline(always)]
+fn fetch<S: Simd, E>(simd: S, tile: &TileMut<'_, E>, row: u32) {
+    if let Some(row) = tile.peek(row) {
+        simd.prefetch(row);
     }
 }
 
@@ -249,7 +271,7 @@ mod tests {
             par::tiles(1, &mut grids, &whole, &|_, (mut table, mut states)| {
                 let mut grads = values.clone();
                 let (table, states) = (&mut table, &mut states);
-                self.tier.run(StepRows { rule, options, table, states, rows: &numbers, grads: &mut grads });
+                self.tier.run(StepRows { rule, options, table, states, rows: &numbers, grads: &mut grads, next: &[] });
             });
         }
     }

@@ -235,36 +235,58 @@ impl<E: Element> WithRule for StepWords<'_, '_, E> {
     type Output = ();
 
     fn run<R: RowRule>(mut self, rule: R) {
-        let ahead = prefetch_distance(self.dim * size_of::<E>());
         let mut chunk = Chunk::new(self.dim);
-        let (mut at, mut fetched) = (0, 0);
+        let mut coming = Coming { words: self.words, at: 0, row: None, run: 0 };
+        let mut next = [0; ROWS];
+        for _ in 0..prefetch_distance(self.dim * size_of::<E>()) {
+            if let Some(row) = coming.row(self.sources, self.dim) {
+                fetch_row(&self.table, &self.states, row - self.base);
+            }
+        }
+        let mut at = 0;
         while at < self.words.len() {
-            // Few words of a long run are worth fetching: they are all of one row.
-            fetched = self.fetch(fetched.max(at)..(at + ahead).min(self.words.len()));
             let (rows, grads, used) = chunk.sum(self.tier, self.sources, &self.words[at..], 0..self.dim);
+            let mut known = 0;
             for row in &mut *rows {
                 *row -= self.base;
+                if let Some(row) = coming.row(self.sources, self.dim) {
+                    next[known] = row - self.base;
+                    known += 1;
+                }
             }
-            let (table, states) = (&mut self.table, &mut self.states);
-            self.tier.run(StepRows { rule, options: self.options, table, states, rows, grads });
+            let (table, states, next) = (&mut self.table, &mut self.states, &next[..known]);
+            self.tier.run(StepRows { rule, options: self.options, table, states, rows, grads, next });
             at += used;
         }
     }
 }
 
-impl<E: Element> StepWords<'_, '_, E> {
-    /// Asks for all that these words need. Returns where they end.
-    fn fetch(&self, range: std::ops::Range<usize>) -> usize {
-        let mut before = None;
-        for &word in &self.words[range.clone()] {
+/// The words that memory is asked for, some way ahead of those that are summed.
+struct Coming<'a> {
+    words: &'a [u64],
+    at: usize,
+    row: Option<u32>,
+    /// How many words of this row there have been.
+    run: usize,
+}
+
+impl Coming<'_> {
+    /// The next row. Asks for the gradients on the way to it, but not for all of a long run: they would be gone before they are used.
+    fn row(&mut self, sources: &Sources<'_>, dim: usize) -> Option<u32> {
+        const OF_A_RUN: usize = 16;
+        while let Some(&word) = self.words.get(self.at) {
             let (row, second) = unpack(word);
-            self.sources.fetch(second, self.dim);
-            if before != Some(row) {
-                fetch_row(&self.table, &self.states, row - self.base);
+            self.at += 1;
+            self.run = if self.row == Some(row) { self.run + 1 } else { 0 };
+            if self.run < OF_A_RUN {
+                sources.fetch(second, dim);
             }
-            before = Some(row);
+            if self.run == 0 {
+                self.row = Some(row);
+                return Some(row);
+            }
         }
-        range.end
+        None
     }
 }
 
@@ -300,15 +322,13 @@ impl<E: Element> WithRule for StepSummed<'_, '_, E> {
         }
         for at in (0..rows.len()).step_by(ROWS) {
             let some = &rows[at..(at + ROWS).min(rows.len())];
+            let next = &rows[(at + ahead).min(rows.len())..(at + ahead + some.len()).min(rows.len())];
             for (k, grad) in grads.chunks_exact_mut(dim.max(1)).take(some.len()).enumerate() {
-                if let Some(&next) = rows.get(at + k + ahead) {
-                    fetch_row(&self.table, &self.states, next);
-                }
                 let from = (at + k) * stride;
                 grad.copy_from_slice(&values[from..from + dim]);
             }
             let (table, states, grads) = (&mut self.table, &mut self.states, &mut grads[..some.len() * dim]);
-            self.tier.run(StepRows { rule, options: self.options, table, states, rows: some, grads });
+            self.tier.run(StepRows { rule, options: self.options, table, states, rows: some, grads, next });
         }
     }
 }
