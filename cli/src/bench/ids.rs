@@ -25,6 +25,17 @@ pub(super) struct IdPool {
     weights: Option<Vec<f32>>,
 }
 
+/// The parts of a batch of bags.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BagParts<'a> {
+    /// All ids.
+    pub(super) ids: Ids<'a>,
+    /// Where each bag starts, and where the last one ends.
+    pub(super) splits: &'a [i64],
+    /// One number an id, if ids have any.
+    pub(super) weights: Option<&'a [f32]>,
+}
+
 #[derive(Debug)]
 enum Values {
     I64(Vec<i64>),
@@ -115,16 +126,17 @@ impl IdPool {
 
     /// The same in bags, where there are any.
     pub(super) fn bags(&self, call: usize) -> Option<Bags<'_>> {
-        let (ids, splits, weights) = self.keyed(call)?;
+        let BagParts { ids, splits, weights } = self.bag_parts(call)?;
         let bags = Bags::from_splits::<i64>(ids, splits);
         Some(weights.map_or(bags, |weights| bags.with_weights(weights)))
     }
 
-    /// The same apart: the ids, where their bags start and where the last one ends, and the weights.
-    pub(super) fn keyed(&self, call: usize) -> Option<(Ids<'_>, &[i64], Option<&[f32]>)> {
+    /// The parts of those bags.
+    pub(super) fn bag_parts(&self, call: usize) -> Option<BagParts<'_>> {
         let batch = call % self.batches();
+        let splits = &self.splits.as_ref()?[batch];
         let weights = self.weights.as_ref().map(|weights| &weights[self.starts[batch]..self.starts[batch + 1]]);
-        Some((self.batch(call), &self.splits.as_ref()?[batch], weights))
+        Some(BagParts { ids: self.batch(call), splits, weights })
     }
 
     /// Batch `call` as row numbers.

@@ -10,7 +10,7 @@ use hotrow::{
 
 use super::expected::{Expected, GRADIENT, optimizer, row_state_bytes};
 use super::{Fault, Job, compare, gradient};
-use crate::bench::ids::IdPool;
+use crate::bench::ids::{BagParts, IdPool};
 use crate::bench::workload::Workload;
 
 /// Seeds the tables' values.
@@ -67,7 +67,7 @@ impl<'a, E: Widen<f32>> Collection<'a, E> {
     }
 
     fn step(&mut self, call: usize) -> hotrow::Result<()> {
-        let (ids, splits, weights) = self.pool.keyed(call).expect("a pool of bags");
+        let BagParts { ids, splits, weights } = self.pool.bag_parts(call).expect("a pool of bags");
         let mut input = KeyedJagged::from_offsets::<i64>(&self.names, ids, splits);
         if let Some(weights) = weights {
             input = input.with_weights(weights);
