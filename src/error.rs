@@ -165,6 +165,9 @@ pub enum Error {
     /// How often the rows of a summed gradient stood in the batch is not known any more.
     #[error("scale_by_freq comes too late for a summed gradient: scale it where it is summed")]
     SummedFrequencies,
+    /// The rows of a summed gradient lie close together.
+    #[error("a stride says nothing about a gradient that has been summed by row: its rows lie close together")]
+    SummedStride,
     /// A sparse gradient is for a table of another shape.
     #[error("the gradient is for a table of shape {gradient:?}, but the table has shape {table:?}")]
     GradientShape {

@@ -380,7 +380,11 @@ impl Workspace {
     pub fn batch_into(&mut self, bags: &Bags<'_>, rows: usize, batch: &mut Batch) -> Result<()> {
         batch.clear();
         batch.add_bags(bags, rows, 0, self.tier, self.parallelism)?;
-        batch.make_plan(self.parallelism.workers_for(batch.ids.saturating_mul(PLANNED_BYTES)))
+        let planned = batch.make_plan(self.parallelism.workers_for(batch.ids.saturating_mul(PLANNED_BYTES)));
+        if planned.is_err() {
+            batch.clear();
+        }
+        planned
     }
 
     /// [`batch`](Workspace::batch) of ids that are not pooled.

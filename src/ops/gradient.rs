@@ -112,6 +112,9 @@ impl<'a> Gradient<'a> {
         if self.padding_idx.is_some() {
             return Err(Error::PreparedPadding);
         }
+        if self.stride.is_some_and(|stride| stride != summed.dim()) {
+            return Err(Error::SummedStride);
+        }
         if self.by_freq {
             return Err(Error::SummedFrequencies);
         }
