@@ -369,6 +369,7 @@ fn refused_gradients() {
         (Gradient::of_batch(&batch, Pooling::Sum, &grad[..6]).with_padding_idx(0), Error::PreparedPadding),
         (Gradient::of_sparse(&summed).with_padding_idx(0), Error::PreparedPadding),
         (Gradient::of_sparse(&summed).scale_by_freq(true), Error::SummedFrequencies),
+        (Gradient::of_sparse(&summed).with_stride(99), Error::SummedStride),
     ];
     for (gradient, want) in cases {
         assert_eq!(workspace.sparse_grad(gradient, 5, 3).unwrap_err(), want);
