@@ -17,7 +17,7 @@ impl Defaults {
     /// The optimizer of a model.
     pub(super) fn optimizer(kind: Kind) -> Method {
         match kind {
-            Kind::Mf => Method::RowwiseAdagrad,
+            Kind::Mf => Method::Adam,
             Kind::Fm => Method::Adagrad,
         }
     }
