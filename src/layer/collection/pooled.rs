@@ -2,7 +2,7 @@
 
 use super::config::EmbeddingBagConfig;
 use super::jagged::KeyedJagged;
-use super::tables::Tables;
+use super::tables::{Tables, table_methods};
 use crate::error::{Error, Result};
 use crate::ops::{Rows, Workspace};
 use crate::optim::{Optimizer, Rule};
@@ -39,6 +39,8 @@ pub struct EmbeddingBagCollection {
     width: usize,
 }
 
+table_methods!(EmbeddingBagCollection);
+
 impl EmbeddingBagCollection {
     /// Tables drawn as their configurations say, from a seed.
     ///
@@ -51,65 +53,9 @@ impl EmbeddingBagCollection {
         Ok(EmbeddingBagCollection { tables, width })
     }
 
-    /// The same, run in a workspace: with so many threads, at such a level.
-    #[must_use]
-    pub fn with_workspace(mut self, workspace: Workspace) -> EmbeddingBagCollection {
-        self.tables.workspace = workspace;
-        self
-    }
-
-    /// The same, every table trained by this rule.
-    ///
-    /// # Errors
-    /// As [`Optimizer::new`].
-    pub fn with_optimizer(mut self, rule: impl Into<Rule>) -> Result<EmbeddingBagCollection> {
-        self.tables.set_optimizers(rule.into())?;
-        Ok(self)
-    }
-
-    /// Trains one table by an optimizer of its own.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchTable`], [`Error::OptimizerShape`].
-    pub fn set_optimizer(&mut self, table: &str, optimizer: Optimizer) -> Result<()> {
-        self.tables.set_optimizer(table, optimizer)
-    }
-
-    /// A table's optimizer, if it has one.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchTable`].
-    pub fn optimizer_mut(&mut self, table: &str) -> Result<Option<&mut Optimizer>> {
-        self.tables.optimizer_mut(table)
-    }
-
-    /// Changes the learning rate of every table.
-    ///
-    /// # Errors
-    /// [`Error::InvalidHyperparameter`]; nothing is changed then.
-    pub fn set_lr(&mut self, lr: f32) -> Result<()> {
-        self.tables.set_lr(lr)
-    }
-
     /// The configurations of the tables.
     pub fn configs(&self) -> &[EmbeddingBagConfig] {
         &self.tables.configs
-    }
-
-    /// A table by its name.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchTable`].
-    pub fn table(&self, name: &str) -> Result<&AnyTable> {
-        Ok(&self.tables.tables[self.tables.find(name)?])
-    }
-
-    /// Replaces a table by one of the same shape.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchTable`], [`Error::ShapeMismatch`].
-    pub fn set_table(&mut self, name: &str, table: impl Into<AnyTable>) -> Result<()> {
-        self.tables.set_table(name, table.into())
     }
 
     /// The values of an example's output: the sum of the features' dims.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::config::EmbeddingConfig;
 use super::jagged::KeyedJagged;
-use super::tables::Tables;
+use super::tables::{Tables, table_methods};
 use crate::error::{Error, Result};
 use crate::ops::{Lookup, Workspace};
 use crate::optim::{Optimizer, Rule};
@@ -31,6 +31,8 @@ pub struct EmbeddingCollection {
     lookups: Vec<Lookup>,
 }
 
+table_methods!(EmbeddingCollection);
+
 impl EmbeddingCollection {
     /// Tables drawn as their configurations say, from a seed.
     ///
@@ -39,62 +41,6 @@ impl EmbeddingCollection {
     pub fn new(configs: Vec<EmbeddingConfig>, seed: u64) -> Result<EmbeddingCollection> {
         let tables = Tables::new(configs.into_iter().map(EmbeddingConfig::pooled).collect(), seed)?;
         Ok(EmbeddingCollection { lookups: tables.lookups.clone(), tables })
-    }
-
-    /// The same, run in a workspace: with so many threads, at such a level.
-    #[must_use]
-    pub fn with_workspace(mut self, workspace: Workspace) -> EmbeddingCollection {
-        self.tables.workspace = workspace;
-        self
-    }
-
-    /// The same, every table trained by this rule.
-    ///
-    /// # Errors
-    /// As [`Optimizer::new`].
-    pub fn with_optimizer(mut self, rule: impl Into<Rule>) -> Result<EmbeddingCollection> {
-        self.tables.set_optimizers(rule.into())?;
-        Ok(self)
-    }
-
-    /// Trains one table by an optimizer of its own.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchTable`], [`Error::OptimizerShape`].
-    pub fn set_optimizer(&mut self, table: &str, optimizer: Optimizer) -> Result<()> {
-        self.tables.set_optimizer(table, optimizer)
-    }
-
-    /// A table's optimizer, if it has one.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchTable`].
-    pub fn optimizer_mut(&mut self, table: &str) -> Result<Option<&mut Optimizer>> {
-        self.tables.optimizer_mut(table)
-    }
-
-    /// Changes the learning rate of every table.
-    ///
-    /// # Errors
-    /// [`Error::InvalidHyperparameter`]; nothing is changed then.
-    pub fn set_lr(&mut self, lr: f32) -> Result<()> {
-        self.tables.set_lr(lr)
-    }
-
-    /// A table by its name.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchTable`].
-    pub fn table(&self, name: &str) -> Result<&AnyTable> {
-        Ok(&self.tables.tables[self.tables.find(name)?])
-    }
-
-    /// Replaces a table by one of the same shape.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchTable`], [`Error::ShapeMismatch`].
-    pub fn set_table(&mut self, name: &str, table: impl Into<AnyTable>) -> Result<()> {
-        self.tables.set_table(name, table.into())
     }
 
     /// Looks up every id of every feature, in f32. Weights mean nothing here and are refused.

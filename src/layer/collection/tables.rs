@@ -180,3 +180,67 @@ fn output_names(keys: Vec<(String, String)>) -> Vec<(String, String)> {
     let names: Vec<_> = keys.iter().map(name).collect();
     keys.into_iter().zip(names).map(|((key, _), name)| (key, name)).collect()
 }
+
+/// What a collection does with its tables and their optimizers, pooled or not.
+macro_rules! table_methods {
+    ($collection:ident) => {
+        impl $collection {
+            /// The same, run in a workspace: with so many threads, at such a level.
+            #[must_use]
+            pub fn with_workspace(mut self, workspace: Workspace) -> $collection {
+                self.tables.workspace = workspace;
+                self
+            }
+
+            /// The same, every table trained by this rule.
+            ///
+            /// # Errors
+            /// As [`Optimizer::new`].
+            pub fn with_optimizer(mut self, rule: impl Into<Rule>) -> Result<$collection> {
+                self.tables.set_optimizers(rule.into())?;
+                Ok(self)
+            }
+
+            /// Trains one table by an optimizer of its own.
+            ///
+            /// # Errors
+            /// [`Error::NoSuchTable`], [`Error::OptimizerShape`].
+            pub fn set_optimizer(&mut self, table: &str, optimizer: Optimizer) -> Result<()> {
+                self.tables.set_optimizer(table, optimizer)
+            }
+
+            /// A table's optimizer, if it has one.
+            ///
+            /// # Errors
+            /// [`Error::NoSuchTable`].
+            pub fn optimizer_mut(&mut self, table: &str) -> Result<Option<&mut Optimizer>> {
+                self.tables.optimizer_mut(table)
+            }
+
+            /// Changes the learning rate of every table.
+            ///
+            /// # Errors
+            /// [`Error::InvalidHyperparameter`]; nothing is changed then.
+            pub fn set_lr(&mut self, lr: f32) -> Result<()> {
+                self.tables.set_lr(lr)
+            }
+
+            /// A table by its name.
+            ///
+            /// # Errors
+            /// [`Error::NoSuchTable`].
+            pub fn table(&self, name: &str) -> Result<&AnyTable> {
+                Ok(&self.tables.tables[self.tables.find(name)?])
+            }
+
+            /// Replaces a table by one of the same shape.
+            ///
+            /// # Errors
+            /// [`Error::NoSuchTable`], [`Error::ShapeMismatch`].
+            pub fn set_table(&mut self, name: &str, table: impl Into<AnyTable>) -> Result<()> {
+                self.tables.set_table(name, table.into())
+            }
+        }
+    };
+}
+pub(super) use table_methods;
