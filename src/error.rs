@@ -146,7 +146,7 @@ pub enum Error {
     #[error(
         "a batch of {} checked against {batch} rows does not fit {}a table of {rows} rows",
         if *pooled { "bags" } else { "ids" },
-        if batch == rows { "pooling from " } else { "" }
+        match (batch == rows, pooled) { (false, _) => "", (true, false) => "pooling from ", (true, true) => "gathering from " }
     )]
     BatchMismatch {
         /// The rows that the batch was checked against.

@@ -20,6 +20,11 @@ pub(crate) struct RowIds<'a> {
 }
 
 impl<'a> RowIds<'a> {
+    /// Row numbers that [`check_into`] wrote, with a base of 0.
+    pub(crate) fn checked(rows: &'a [u32], bound: usize) -> RowIds<'a> {
+        RowIds { rows, bound }
+    }
+
     pub(crate) fn as_slice(self) -> &'a [u32] {
         self.rows
     }

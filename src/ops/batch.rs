@@ -380,11 +380,7 @@ impl Workspace {
     pub fn batch_into(&mut self, bags: &Bags<'_>, rows: usize, batch: &mut Batch) -> Result<()> {
         batch.clear();
         batch.add_bags(bags, rows, 0, self.tier, self.parallelism)?;
-        let planned = batch.make_plan(self.parallelism.workers_for(batch.ids.saturating_mul(PLANNED_BYTES)));
-        if planned.is_err() {
-            batch.clear();
-        }
-        planned
+        self.plan(batch)
     }
 
     /// [`batch`](Workspace::batch) of ids that are not pooled.
@@ -393,9 +389,27 @@ impl Workspace {
     /// As [`gather`](crate::gather()).
     pub fn batch_of_ids<'i>(&mut self, ids: impl Into<Ids<'i>>, rows: usize) -> Result<Batch> {
         let mut batch = Batch::default();
-        batch.add_ids(&ids.into(), rows, 0, self.tier, self.parallelism)?;
-        batch.make_plan(self.parallelism.workers_for(batch.ids.saturating_mul(PLANNED_BYTES)))?;
+        self.batch_of_ids_into(ids, rows, &mut batch)?;
         Ok(batch)
+    }
+
+    /// [`batch_of_ids`](Workspace::batch_of_ids) into a batch that is there already, whatever it was made for: its memory is used again.
+    ///
+    /// # Errors
+    /// As [`batch_of_ids`](Workspace::batch_of_ids). The old batch is gone then.
+    pub fn batch_of_ids_into<'i>(&mut self, ids: impl Into<Ids<'i>>, rows: usize, batch: &mut Batch) -> Result<()> {
+        batch.clear();
+        batch.add_ids(&ids.into(), rows, 0, self.tier, self.parallelism)?;
+        self.plan(batch)
+    }
+
+    /// Partitions a batch; it is empty if that fails.
+    fn plan(&self, batch: &mut Batch) -> Result<()> {
+        let planned = batch.make_plan(self.parallelism.workers_for(batch.ids.saturating_mul(PLANNED_BYTES)));
+        if planned.is_err() {
+            batch.clear();
+        }
+        planned
     }
 }
 

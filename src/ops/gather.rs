@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::index::{Ids, RowIds};
 use crate::kernel::Gather;
 use crate::ops::batch::fill_value;
-use crate::ops::{Rows, Workspace};
+use crate::ops::{Batch, Rows, Workspace};
 use crate::par;
 use crate::simd::{CACHE_LINE, Out, Tier};
 use crate::table::{Buffer, TableView};
@@ -111,11 +111,45 @@ impl Workspace {
         let (parallelism, tier) = (self.parallelism, self.tier);
         let fill = fill_value(&ids);
         let rows = self.check(&ids, table.rows())?;
-        let job = Job::new(table, rows, fill, tier);
-        match job.workers(parallelism) {
-            1 => job.run(0, rows.len(), &mut Out::over(out)),
-            workers => par::chunks(workers, Out::over(out), job.chunk(), &|first, piece| job.run_piece(first, piece)),
+        Job::new(table, rows, fill, tier).fill(parallelism, out);
+        Ok(())
+    }
+
+    /// [`gather_into`](crate::gather_into()) of ids that have been checked already.
+    ///
+    /// ```
+    /// use hotrow::{Table, Workspace};
+    ///
+    /// let table = Table::<f32>::from_fn(4, 2, |row, _| row as f32)?;
+    /// let mut workspace = Workspace::new();
+    /// let batch = workspace.batch_of_ids(&[3, 1], 4)?;
+    /// let mut out = [0.0f32; 4];
+    /// workspace.gather_batch_into(&table, &batch, &mut out)?;
+    /// assert_eq!(out, [3.0, 3.0, 1.0, 1.0]);
+    /// # Ok::<(), hotrow::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`]; [`Error::BatchMismatch`] when the batch was made for a table of another number of rows, or is made of
+    /// bags.
+    pub fn gather_batch_into<'t, E: Widen<O>, O: Element>(
+        &mut self,
+        table: impl Into<TableView<'t, E>>,
+        batch: &Batch,
+        out: &mut [O],
+    ) -> Result<()> {
+        let table: TableView<'_, E> = table.into();
+        let feature = batch.single(table.rows())?;
+        if feature.bags.is_some() {
+            return Err(Error::BatchMismatch { batch: feature.rows, rows: table.rows(), pooled: true });
         }
+        let rows = RowIds::checked(batch.rows(), table.rows());
+        let expected = vec![rows.len(), table.dim()];
+        let needed = rows.len().checked_mul(table.dim()).ok_or_else(|| overflow::<O>(&expected))?;
+        if needed != out.len() {
+            return Err(Error::ShapeMismatch { what: "output", expected, needed, actual: out.len() });
+        }
+        Job::new(table, rows, feature.fill, self.tier).fill(self.parallelism, out);
         Ok(())
     }
 
@@ -161,6 +195,15 @@ impl<'a, E: Widen<O>, O: Element> Job<'a, E, O> {
     fn workers(&self, parallelism: par::Parallelism) -> usize {
         let row_bytes = self.table.dim() * (size_of::<E>() + size_of::<O>());
         parallelism.workers_for(self.rows.len().saturating_mul(row_bytes))
+    }
+
+    /// Writes all rows.
+    #[inline]
+    fn fill(&self, parallelism: par::Parallelism, out: &mut [O]) {
+        match self.workers(parallelism) {
+            1 => self.run(0, self.rows.len(), &mut Out::over(out)),
+            workers => par::chunks(workers, Out::over(out), self.chunk(), &|first, piece| self.run_piece(first, piece)),
+        }
     }
 
     /// Values an output block: whole rows.

@@ -1,7 +1,7 @@
 //! A step of training: forward, then backward fused with the optimizer.
 
 use hotrow::reference::PlainBags;
-use hotrow::{Buffer, Element, Gradient, Optimizer, Pooling, Rule, Table, TableViewMut, Widen, Workspace};
+use hotrow::{Batch, Buffer, Element, Gradient, Optimizer, Pooling, Rule, Table, TableViewMut, Widen, Workspace};
 
 use super::expected::{Expected, GRADIENT, optimizer, state_bytes};
 use super::{Fault, Job, compare, gradient};
@@ -18,6 +18,8 @@ pub(in crate::bench) struct TrainStep<'a, E: Element, O: Element> {
     argmax: Vec<u32>,
     gradient: Buffer<O>,
     workspace: Workspace,
+    /// What forward and backward share.
+    batch: Batch,
     calls: usize,
 }
 
@@ -46,18 +48,21 @@ impl<'a, E: Widen<O>, O: Element> TrainStep<'a, E, O> {
             argmax: vec![0; if pooling == Pooling::Max { values } else { 0 }],
             gradient: gradient(values, GRADIENT)?,
             workspace,
+            batch: Batch::default(),
             calls: 0,
         })
     }
 
     fn step(&mut self, call: usize) -> hotrow::Result<()> {
-        let TrainStep { table, optimizer, workspace, .. } = self;
-        let dim = table.dim();
+        let TrainStep { table, optimizer, workspace, batch, .. } = self;
+        let (rows, dim) = (table.rows(), table.dim());
         let Some(bags) = self.pool.bags(call) else {
             let ids = self.pool.batch(call);
             let values = ids.len() * dim;
-            workspace.gather_into(&*table, ids, &mut self.out[..values])?;
-            return workspace.step(optimizer, table, Gradient::of_gather::<O>(ids, &self.gradient[..values]));
+            workspace.batch_of_ids_into(ids, rows, batch)?;
+            workspace.gather_batch_into(&*table, batch, &mut self.out[..values])?;
+            let gradient = Gradient::of_batch::<O>(batch, self.pooling, &self.gradient[..values]);
+            return workspace.step(optimizer, table, gradient);
         };
         let values = bags.count() * dim;
         let gradient = &self.gradient[..values];
@@ -67,8 +72,9 @@ impl<'a, E: Widen<O>, O: Element> TrainStep<'a, E, O> {
             workspace.bag_max_into(&*table, &bags, out, argmax)?;
             workspace.step(optimizer, table, Gradient::of_max::<O>(&bags, argmax, gradient))
         } else {
-            workspace.bag_into(&*table, &bags, self.pooling, out)?;
-            workspace.step(optimizer, table, Gradient::of_bags::<O>(&bags, self.pooling, gradient))
+            workspace.batch_into(&bags, rows, batch)?;
+            workspace.bag_batch_into(&*table, batch, self.pooling, out)?;
+            workspace.step(optimizer, table, Gradient::of_batch::<O>(batch, self.pooling, gradient))
         }
     }
 }
