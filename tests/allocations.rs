@@ -1,4 +1,4 @@
-//! In steady state, gather, scatter-add and bags allocate nothing; and scratch memory stays within its bound.
+//! In steady state, gather, scatter-add, bags and steps allocate nothing; and scratch memory stays within its bound.
 #![allow(unsafe_code)] // an allocator that counts has to be one
 
 mod common;
@@ -7,7 +7,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{Random, Repeats, draw_ids};
-use hotrow::{Bags, Buffer, Parallelism, Pooling, Table, TableViewMut, Widen, Workspace, bf16};
+use hotrow::{
+    Bags, Buffer, Gradient, Optimizer, Parallelism, Pooling, RowWiseAdagrad, Table, TableViewMut, Widen, Workspace, bf16,
+};
 
 struct Counting;
 
@@ -46,6 +48,8 @@ fn steady<E: Widen<f32>>(threads: usize) -> usize {
     let mut pooled = Buffer::<f32>::zeros(bags * dim).unwrap();
     let mut argmax = vec![0; bags * dim];
     let mut workspace = Workspace::new().with_parallelism(Parallelism::threads(threads));
+    let mut optimizer = Optimizer::new(RowWiseAdagrad::default(), rows, dim).unwrap();
+    let mut batch = workspace.batch(&Bags::from_lengths(&batches[0][..total], &lengths), rows).unwrap();
     let mut step = |ids: &Vec<i64>| {
         workspace.gather_into(&table, ids, &mut out).unwrap();
         workspace.scatter_add(&mut table, ids, &source, 0.1).unwrap();
@@ -57,10 +61,16 @@ fn steady<E: Widen<f32>>(threads: usize) -> usize {
         // The row of half of all ids is left out, and the default row stands in the bags that are empty then.
         let view = TableViewMut::new(&mut pooled, bags, dim, dim).unwrap();
         workspace.bag_max_into(&table, &all.with_padding_idx(ids[0]).with_default_row(-1), view, &mut argmax).unwrap();
+        // Half of the ids are of one row, whose gradients several threads sum.
+        workspace.step(&mut optimizer, &mut table, Gradient::of_gather(ids, &source)).unwrap();
+        workspace.batch_into(&all, rows, &mut batch).unwrap();
+        let gradient = &source[..bags * dim];
+        workspace.step(&mut optimizer, &mut table, Gradient::of_batch(&batch, Pooling::Sqrtn, gradient)).unwrap();
     };
-    step(&batches[0]);
+    // How many tiles there are, and how many rows share the hottest one's, differs a little from batch to batch.
+    batches.iter().for_each(&mut step);
     let before = CALLS.load(Ordering::Relaxed);
-    batches[1..].iter().for_each(&mut step);
+    batches.iter().for_each(&mut step);
     CALLS.load(Ordering::Relaxed) - before
 }
 

@@ -314,21 +314,20 @@ impl<E: Element> WithRule for StepSummed<'_, '_, E> {
     fn run<R: RowRule>(mut self, rule: R) {
         let dim = self.table.columns().len();
         let ahead = prefetch_distance(dim * size_of::<E>());
-        // A step uses up its gradients, so it gets a copy, of a few rows at a time.
-        let mut grads = vec![0.0; ROWS * dim];
+        let mut chunk = Chunk::new(dim);
         let Summed { rows, values, stride } = self.source;
         for &row in rows.iter().take(ahead) {
             fetch_row(&self.table, &self.states, row);
         }
-        for at in (0..rows.len()).step_by(ROWS) {
-            let some = &rows[at..(at + ROWS).min(rows.len())];
+        let mut at = 0;
+        while at < rows.len() {
+            // A step uses up its gradients, so it gets a copy.
+            let grads = chunk.copy(&values[at * stride..], stride, rows.len() - at);
+            let some = &rows[at..at + grads.len().checked_div(dim).unwrap_or(rows.len() - at)];
             let next = &rows[(at + ahead).min(rows.len())..(at + ahead + some.len()).min(rows.len())];
-            for (k, grad) in grads.chunks_exact_mut(dim.max(1)).take(some.len()).enumerate() {
-                let from = (at + k) * stride;
-                grad.copy_from_slice(&values[from..from + dim]);
-            }
-            let (table, states, grads) = (&mut self.table, &mut self.states, &mut grads[..some.len() * dim]);
+            let (table, states) = (&mut self.table, &mut self.states);
             self.tier.run(StepRows { rule, options: self.options, table, states, rows: some, grads, next });
+            at += some.len();
         }
     }
 }

@@ -123,6 +123,21 @@ impl Chunk {
         Chunk { rows: [0; ROWS], stack: [0.0; ON_STACK], heap, width }
     }
 
+    /// Copies the sums of as many of `rows` rows as there is room for, which lie `stride` apart.
+    pub(super) fn copy(&mut self, from: &[f32], stride: usize, rows: usize) -> &mut [f32] {
+        let count = self.room().min(rows);
+        let out = if self.heap.is_empty() { &mut self.stack[..] } else { &mut self.heap[..] };
+        for row in 0..count {
+            out[row * self.width..(row + 1) * self.width].copy_from_slice(&from[row * stride..row * stride + self.width]);
+        }
+        &mut out[..count * self.width]
+    }
+
+    /// How many rows fit.
+    fn room(&self) -> usize {
+        (ON_STACK / self.width.max(1)).clamp(1, ROWS)
+    }
+
     /// Sums the gradients of the first rows of `words`: which rows, their sums, and how many words they were.
     pub(super) fn sum(
         &mut self,
@@ -131,7 +146,7 @@ impl Chunk {
         words: &[u64],
         columns: Range<usize>,
     ) -> (&mut [u32], &mut [f32], usize) {
-        let room = (ON_STACK / self.width.max(1)).clamp(1, ROWS);
+        let room = self.room();
         let out = if self.heap.is_empty() { &mut self.stack[..] } else { &mut self.heap[..] };
         let (count, used) = sum(tier, sources, words, columns, &mut self.rows[..room], out);
         let out = if self.heap.is_empty() { &mut self.stack[..] } else { &mut self.heap[..] };
