@@ -246,7 +246,7 @@ fn what_cannot_grow_stays() {
         assert!(expected(&error), "{error}");
         assert_eq!((table.shape(), table.to_vec()), ([10, 4], before.clone()));
     }
-    assert_eq!(table.grow(9, Initializer::Zeros, 0).unwrap_err().to_string(), "a table of 10 rows cannot grow to 9");
+    assert_eq!(table.grow(9, Initializer::Zeros, 0).unwrap_err().to_string(), "10 rows cannot become 9: growing only adds rows");
     let mut wide = Table::<f32>::zeros(1, 1 << 20).unwrap();
     assert!(matches!(wide.grow(u32::MAX as usize, Initializer::Zeros, 0), Err(Error::OutOfMemory { .. })));
     let error = wide.grow(1000, Initializer::ORTHOGONAL, 0).unwrap_err();
