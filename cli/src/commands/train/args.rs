@@ -66,7 +66,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N", value_parser = whole(1, 1_000_000))]
     pub epochs: Option<usize>,
 
-    /// How steps are made of gradients [default: adam for mf, adagrad for fm]
+    /// How steps are made of gradients [default: rowwise_adagrad for mf, adagrad for fm]
     #[arg(long, value_enum, value_name = "NAME")]
     pub optimizer: Option<Method>,
 

@@ -17,7 +17,7 @@ impl Defaults {
     /// The optimizer of a model.
     pub(super) fn optimizer(kind: Kind) -> Method {
         match kind {
-            Kind::Mf => Method::Adam,
+            Kind::Mf => Method::RowwiseAdagrad,
             Kind::Fm => Method::Adagrad,
         }
     }
@@ -37,7 +37,7 @@ fn mf(optimizer: Method) -> Defaults {
     match optimizer {
         Method::Sgd => of(40, 256, 0.1, 0.01),
         Method::Adagrad => of(30, 512, 0.15, 0.015),
-        Method::RowwiseAdagrad => of(40, 512, 0.35, 0.0175),
+        Method::RowwiseAdagrad => of(26, 512, 0.35, 0.0175),
         Method::Adam | Method::PartialRowwiseAdam => of(15, 512, 0.02, 0.01),
         Method::Adamw => of(15, 512, 0.01, 0.3),
         Method::Rmsprop => of(20, 1024, 0.02, 0.01),
