@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::args::TrainArgs;
 use super::bar::Bar;
+use super::say_saved;
 use crate::commands::files::contents;
 use crate::data::{Examples, Unknown, Vocabulary, read_libfm};
 use crate::fm::{Epoch, Quality, train};
@@ -34,9 +35,7 @@ pub(super) fn run(args: &TrainArgs, compute: &Compute, folder: &Folder) -> Resul
         return say_json(&result);
     }
     say(&result.table())?;
-    let out = args.out.display();
-    say(&format!("\nsaved the model in {out}; now try:"))?;
-    let model = if args.out == Path::new("hotrow-model") { String::new() } else { format!(" --model {out}") };
+    let model = say_saved(&args.out)?;
     say(&format!("  hotrow similar{model} {}", source.vocabulary.features()[0]))
 }
 

@@ -1,7 +1,6 @@
 //! Matrix factorization: users and items.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use anyhow::{Context, Result};
 use hotrow::{bf16, f16};
@@ -9,6 +8,7 @@ use hotrow::{bf16, f16};
 use super::args::TrainArgs;
 use super::bar::Bar;
 use super::outcome::Outcome;
+use super::say_saved;
 use crate::commands::files::contents;
 use crate::data::{Dataset, Interactions, Market, read_interactions, read_titles};
 use crate::model::{Description, Folder, Precision, Weight, save};
@@ -27,9 +27,7 @@ pub(super) fn run(args: &TrainArgs, compute: &Compute, folder: &Folder) -> Resul
         return say_json(&result);
     }
     say(&result.table())?;
-    let out = args.out.display();
-    say(&format!("\nsaved the model in {out}; now try:"))?;
-    let model = if args.out == Path::new("hotrow-model") { String::new() } else { format!(" --model {out}") };
+    let model = say_saved(&args.out)?;
     say(&format!("  hotrow recommend{model} --user {}", result.example_user))?;
     say(&format!("  hotrow similar{model} \"{}\"", result.example_item))
 }

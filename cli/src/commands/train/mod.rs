@@ -7,6 +7,8 @@ mod fm;
 mod mf;
 mod outcome;
 
+use std::path::Path;
+
 use anyhow::Result;
 use hotrow::Level;
 
@@ -17,6 +19,7 @@ pub(super) use args::whole;
 use args::Kind;
 
 use crate::model::Folder;
+use crate::output::say;
 use crate::train::Compute;
 
 /// Runs the command.
@@ -28,4 +31,11 @@ pub(super) fn run(args: &TrainArgs) -> Result<()> {
         Kind::Mf => mf::run(args, &compute, &folder),
         Kind::Fm => fm::run(args, &compute, &folder),
     }
+}
+
+/// Says where the model is. Returns the option that names it, where a command would not find it by itself.
+fn say_saved(out: &Path) -> Result<String> {
+    let shown = out.display();
+    say(&format!("\nsaved the model in {shown}; now try:"))?;
+    Ok(if out == Path::new("hotrow-model") { String::new() } else { format!(" --model {shown}") })
 }
