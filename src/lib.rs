@@ -11,6 +11,7 @@ mod optim;
 mod par;
 pub mod reference;
 mod simd;
+pub mod store;
 mod sums;
 mod table;
 pub mod text;
