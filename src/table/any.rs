@@ -68,10 +68,11 @@ impl AnyTable {
 
     /// One row, widened; `None` past the last.
     pub fn row_f32(&self, row: usize) -> Option<Vec<f32>> {
-        for_table!(self, table => Some(table.row(row)?.iter().map(|&x| crate::element::Element::to_f32(x)).collect()))
+        self.view().row_f32(row)
     }
 
-    pub(crate) fn view(&self) -> AnyView<'_> {
+    /// A view of the whole table.
+    pub fn view(&self) -> AnyView<'_> {
         for_table!(self, table => table.view().erase())
     }
 

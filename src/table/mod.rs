@@ -12,5 +12,5 @@ pub use initializer::{Fan, Initializer, Spread};
 pub(crate) use memory::FILL_BYTES;
 pub use memory::{Buffer, MemoryReport};
 pub use owned::Table;
-pub(crate) use view::{AnyView, AnyViewMut};
-pub use view::{TableView, TableViewMut};
+pub(crate) use view::AnyViewMut;
+pub use view::{AnyView, TableView, TableViewMut};

@@ -4,10 +4,11 @@ use std::fmt;
 
 use half::{bf16, f16};
 
+use super::any::AnyTable;
 use super::layout::Layout;
 use super::owned::Table;
-use crate::element::Element;
 use crate::element::lanes::{AnySlice, AnySliceMut};
+use crate::element::{DType, Element};
 use crate::error::{Error, Result};
 
 /// A borrowed table: `[rows, dim]`, with `stride` elements from one row to the next.
@@ -143,12 +144,75 @@ impl<'a, E: Element> TableViewMut<'a, E> {
     }
 }
 
-/// A [`TableView`] of any element.
+/// A [`TableView`] whose element is known when the program runs.
+///
+/// ```
+/// use hotrow::{AnyTable, AnyView, DType, Initializer};
+///
+/// let table = AnyTable::init(DType::F16, 10, 4, Initializer::Ones, 0)?;
+/// let view: AnyView<'_> = table.view();
+/// assert_eq!((view.dtype(), view.shape(), view.row_f32(9)), (DType::F16, [10, 4], Some(vec![1.0; 4])));
+/// # Ok::<(), hotrow::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum AnyView<'a> {
+#[non_exhaustive]
+pub enum AnyView<'a> {
+    /// Of f32.
     F32(TableView<'a, f32>),
+    /// Of f16.
     F16(TableView<'a, f16>),
+    /// Of bf16.
     BF16(TableView<'a, bf16>),
+}
+
+/// Evaluates `$body` with `$view` bound to the typed view.
+macro_rules! for_view {
+    ($any:expr, $view:ident => $body:expr) => {
+        match $any {
+            AnyView::F32($view) => $body,
+            AnyView::F16($view) => $body,
+            AnyView::BF16($view) => $body,
+        }
+    };
+}
+
+impl AnyView<'_> {
+    /// The element.
+    pub fn dtype(&self) -> DType {
+        match self {
+            AnyView::F32(_) => DType::F32,
+            AnyView::F16(_) => DType::F16,
+            AnyView::BF16(_) => DType::BF16,
+        }
+    }
+
+    /// `[rows, dim]`.
+    pub fn shape(&self) -> [usize; 2] {
+        for_view!(self, view => [view.rows(), view.dim()])
+    }
+
+    /// One row, widened; `None` past the last.
+    pub fn row_f32(&self, row: usize) -> Option<Vec<f32>> {
+        for_view!(self, view => Some(view.row(row)?.iter().map(|&x| Element::to_f32(x)).collect()))
+    }
+}
+
+impl<'a, E: Element> From<TableView<'a, E>> for AnyView<'a> {
+    fn from(view: TableView<'a, E>) -> AnyView<'a> {
+        view.erase()
+    }
+}
+
+impl<'a, E: Element> From<&'a Table<E>> for AnyView<'a> {
+    fn from(table: &'a Table<E>) -> AnyView<'a> {
+        table.view().erase()
+    }
+}
+
+impl<'a> From<&'a AnyTable> for AnyView<'a> {
+    fn from(table: &'a AnyTable) -> AnyView<'a> {
+        table.view()
+    }
 }
 
 /// A [`TableViewMut`] of any element.
