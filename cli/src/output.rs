@@ -7,8 +7,13 @@ use serde::Serialize;
 
 /// Writes to standard output at once. A reader who has gone away, as `head` does, is no failure.
 pub(crate) fn say(text: &str) -> Result<()> {
+    say_bytes(format!("{text}\n").as_bytes())
+}
+
+/// Writes bytes to standard output at once, as [`say`] writes text.
+pub(crate) fn say_bytes(bytes: &[u8]) -> Result<()> {
     let mut out = stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         result => result.context("cannot write to standard output"),
     }

@@ -1,5 +1,6 @@
 //! The subcommands, one in each file.
 
+mod completions;
 mod files;
 mod ranking;
 mod recommend;
@@ -24,6 +25,8 @@ pub enum Command {
     Similar(similar::SimilarArgs),
     /// Time the engine's operations beside what this machine's memory can do
     Bench(bench::BenchArgs),
+    /// Print a script that makes a shell complete the arguments of hotrow
+    Completions(completions::CompletionsArgs),
 }
 
 /// Does it.
@@ -36,5 +39,6 @@ pub fn run(command: Command) -> Result<()> {
         Command::Recommend(args) => recommend::run(&args),
         Command::Similar(args) => similar::run(&args),
         Command::Bench(args) => Ok(bench::run(&args)?),
+        Command::Completions(args) => completions::run(&args),
     }
 }
