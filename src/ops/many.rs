@@ -106,6 +106,8 @@ impl Workspace {
         }
         let updated: usize = batch.features().iter().zip(lookups).map(|(feature, lookup)| feature.ids.len() * lookup.dim).sum();
         let workers = self.parallelism.workers_for(updated.saturating_mul(2 * size_of::<f32>()));
+        let widest = spans.iter().map(|span| span.dim).max().unwrap_or(0);
+        self.rooms.reserve(self.parallelism.degree(), widest)?;
         batch.make_plan(workers)?;
         let starts = starts(batch, lookups, stride);
         let scaled = settle_scales(batch, &|at| lookups[at].pooling, &mut self.scales)?;
@@ -145,21 +147,21 @@ impl Workspace {
             rules.push(Rows { rule, step, options });
             targets.push((AnyGrid::from(table.view_mut()), grids(states, rows)));
         }
-        let heavy = &self.heavy;
+        let (heavy, rooms) = (&self.heavy, &self.rooms);
         par::tiles(workers, &mut targets, &heavy.tiles, &|tile, (table, states)| {
             let own = rules[tile.grid];
             match table {
-                AnyTile::F32(table) => job.step_summed(own, tile, (table, states), heavy),
-                AnyTile::F16(table) => job.step_summed(own, tile, (table, states), heavy),
-                AnyTile::BF16(table) => job.step_summed(own, tile, (table, states), heavy),
+                AnyTile::F32(table) => job.step_summed(own, tile, (table, states), (heavy, rooms)),
+                AnyTile::F16(table) => job.step_summed(own, tile, (table, states), (heavy, rooms)),
+                AnyTile::BF16(table) => job.step_summed(own, tile, (table, states), (heavy, rooms)),
             }
         });
         par::tiles(workers, &mut targets, &self.shares.even, &|tile, (table, states)| {
             let own = rules[tile.grid];
             match table {
-                AnyTile::F32(table) => job.step(own, tile, (table, states)),
-                AnyTile::F16(table) => job.step(own, tile, (table, states)),
-                AnyTile::BF16(table) => job.step(own, tile, (table, states)),
+                AnyTile::F32(table) => job.step(own, tile, (table, states), rooms),
+                AnyTile::F16(table) => job.step(own, tile, (table, states), rooms),
+                AnyTile::BF16(table) => job.step(own, tile, (table, states), rooms),
             }
         });
         optimizers.iter_mut().for_each(|optimizer| optimizer.advance());

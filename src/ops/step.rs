@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::index::grow;
 use crate::kernel::{Sources, StepRows, prefetch_distance, unpack};
 use crate::ops::gradient::{Gradient, Run};
-use crate::ops::sums::{Chunk, ROWS, Shares, Span, count_rows, cut_sums, sum_tile};
+use crate::ops::sums::{Chunk, ROWS, Rooms, Shares, Span, count_rows, cut_sums, sum_tile};
 use crate::ops::{SparseGrad, Workspace};
 use crate::optim::{Optimizer, Parts, RowRule, Rule, StepOptions, WithRule, refuse_non_finite};
 use crate::par::{self, Grid, Tile, TileMut, Tiles};
@@ -65,6 +65,7 @@ impl Workspace {
     ) -> Result<()> {
         let [rows, dim] = [table.rows(), table.dim()];
         optimizer.check_table(rows, dim)?;
+        self.rooms.reserve(self.parallelism.degree(), dim)?;
         if optimizer.needs_whole_gradient() {
             let mut summed = self.sparse_grad(gradient, rows, dim)?;
             look_at(optimizer, &mut summed)?;
@@ -80,19 +81,20 @@ impl Workspace {
             let spans = [Span { base: 0, rows, dim }];
             self.shares.cut(batch.plan(), &spans, workers);
             let job = Job { sources, words: batch.plan().words(), spans: &spans, tier: self.tier };
+            let rooms = &self.rooms;
             self.heavy.sum(&job, &self.shares, workers)?;
             let Parts { rule, step, options, states } = optimizer.parts();
             let own = Rows { rule, step, options };
             let mut grids = [(Grid::from(table), grids(states, rows))];
             let heavy = &self.heavy;
-            par::tiles(workers, &mut grids, &heavy.tiles, &|tile, part| job.step_summed(own, tile, part, heavy));
-            par::tiles(workers, &mut grids, &self.shares.even, &|tile, part| job.step(own, tile, part));
+            par::tiles(workers, &mut grids, &heavy.tiles, &|tile, part| job.step_summed(own, tile, part, (heavy, rooms)));
+            par::tiles(workers, &mut grids, &self.shares.even, &|tile, part| job.step(own, tile, part, rooms));
         }
         optimizer.advance();
         Ok(())
     }
 
-    /// A step on gradients that have been summed by row.
+    /// A step on gradients that have been summed by row. There are rooms for rows of this dim.
     pub(super) fn step_summed<E: Element>(&mut self, optimizer: &mut Optimizer, table: TableViewMut<'_, E>, summed: &SparseGrad) {
         let [rows, dim] = [table.rows(), table.dim()];
         let workers = self.parallelism.workers_for(summed.values().len().saturating_mul(size_of::<f32>() + 2 * size_of::<E>()));
@@ -107,11 +109,11 @@ impl Workspace {
         let Parts { rule, step, options, states } = optimizer.parts();
         let own = Rows { rule, step, options };
         let mut grids = [(Grid::from(table), grids(states, rows))];
-        let tier = self.tier;
+        let (tier, rooms) = (self.tier, &self.rooms);
         par::tiles(workers, &mut grids, &self.tiles, &|tile, (table, states)| {
             let source =
                 Summed { rows: &numbers[tile.updates.clone()], values: &summed.values()[tile.updates.start * dim..], stride: dim };
-            own.rule.prepare(own.step, StepSummed { tier, options, table, states, source });
+            own.rule.prepare(own.step, StepSummed { tier, options, table, states, source, rooms });
         });
     }
 }
@@ -153,7 +155,7 @@ pub(super) struct Job<'a> {
 
 impl Job<'_> {
     /// Sums and steps the rows of a tile.
-    pub(super) fn step<E: Element>(&self, own: Rows, tile: &Tile, (table, states): Part<'_, E>) {
+    pub(super) fn step<E: Element>(&self, own: Rows, tile: &Tile, (table, states): Part<'_, E>, rooms: &Rooms) {
         let Span { base, dim, .. } = self.spans[tile.grid];
         let words = &self.words[tile.updates.clone()];
         let step = StepWords {
@@ -165,15 +167,22 @@ impl Job<'_> {
             sources: &self.sources,
             base: base as u32,
             dim,
+            rooms,
         };
         own.rule.prepare(own.step, step);
     }
 
     /// Steps the rows of a tile whose sums have been made.
-    pub(super) fn step_summed<E: Element>(&self, own: Rows, tile: &Tile, (table, states): Part<'_, E>, heavy: &Heavy) {
+    pub(super) fn step_summed<E: Element>(
+        &self,
+        own: Rows,
+        tile: &Tile,
+        (table, states): Part<'_, E>,
+        (heavy, rooms): (&Heavy, &Rooms),
+    ) {
         let rows = &heavy.rows[tile.updates.clone()];
         let source = Summed { rows, values: &heavy.values[tile.updates.start * heavy.stride..], stride: heavy.stride };
-        own.rule.prepare(own.step, StepSummed { tier: self.tier, options: own.options, table, states, source });
+        own.rule.prepare(own.step, StepSummed { tier: self.tier, options: own.options, table, states, source, rooms });
     }
 }
 
@@ -229,13 +238,14 @@ struct StepWords<'a, 'p, E> {
     sources: &'a Sources<'a>,
     base: u32,
     dim: usize,
+    rooms: &'a Rooms,
 }
 
 impl<E: Element> WithRule for StepWords<'_, '_, E> {
     type Output = ();
 
     fn run<R: RowRule>(mut self, rule: R) {
-        let mut chunk = Chunk::new(self.dim);
+        let mut chunk = Chunk::new(self.dim, Some(self.rooms));
         let mut coming = Coming { words: self.words, at: 0, row: None, run: 0 };
         let mut next = [0; ROWS];
         for _ in 0..prefetch_distance(self.dim * size_of::<E>()) {
@@ -306,6 +316,7 @@ struct StepSummed<'a, 'p, E> {
     table: TileMut<'p, E>,
     states: [TileMut<'p, f32>; 3],
     source: Summed<'a>,
+    rooms: &'a Rooms,
 }
 
 impl<E: Element> WithRule for StepSummed<'_, '_, E> {
@@ -314,7 +325,7 @@ impl<E: Element> WithRule for StepSummed<'_, '_, E> {
     fn run<R: RowRule>(mut self, rule: R) {
         let dim = self.table.columns().len();
         let ahead = prefetch_distance(dim * size_of::<E>());
-        let mut chunk = Chunk::new(dim);
+        let mut chunk = Chunk::new(dim, Some(self.rooms));
         let Summed { rows, values, stride } = self.source;
         for &row in rows.iter().take(ahead) {
             fetch_row(&self.table, &self.states, row);

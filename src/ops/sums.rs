@@ -1,7 +1,10 @@
 //! Sums of gradients by row: the words of a grouped plan, cut among threads.
 
 use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::error::Result;
+use crate::index::grow;
 use crate::kernel::{Sources, sum, unpack};
 use crate::ops::plan::Plan;
 use crate::par::{self, Tile, TileMut, Tiles};
@@ -67,7 +70,9 @@ pub(super) fn cut_sums(sums: &mut Tiles, (grid, tile): (usize, &Tile), dim: usiz
     // Somebody has to write the row numbers, columns or not.
     let dim = dim.max(1);
     let unit = CACHE_LINE / size_of::<f32>();
-    let width = dim.div_ceil(parts.clamp(1, dim.div_ceil(unit))).next_multiple_of(unit);
+    // Never wider than a chunk has room for on the stack.
+    let parts = parts.max(dim.div_ceil(ON_STACK)).clamp(1, dim.div_ceil(unit));
+    let width = dim.div_ceil(parts).next_multiple_of(unit);
     let mut column = 0;
     while column < dim {
         let columns = column..(column + width).min(dim);
@@ -87,7 +92,7 @@ pub(super) fn sum_tile(
     let columns = tile.columns.start.min(dim)..tile.columns.end.min(dim);
     let mut words = &words[tile.updates.clone()];
     let mut row = tile.rows.start as u32;
-    let mut chunk = Chunk::new(columns.len());
+    let mut chunk = Chunk::new(columns.len(), None);
     while !words.is_empty() {
         let (rows, sums, used) = chunk.sum(tier, sources, words, columns.clone());
         for (at, &number) in rows.iter().enumerate() {
@@ -108,34 +113,65 @@ pub(super) const ROWS: usize = 8;
 /// Sums that fit on the stack.
 const ON_STACK: usize = 2048;
 
+/// Memory for the sums of rows that are wider than a chunk's stack: one row for each worker, had before the step that uses it begins,
+/// since a step that has begun cannot fail.
+#[derive(Debug, Default)]
+pub(super) struct Rooms(Mutex<Vec<Vec<f32>>>);
+
+impl Rooms {
+    /// Makes room for rows of `width` values on so many workers at a time.
+    pub(super) fn reserve(&mut self, workers: usize, width: usize) -> Result<()> {
+        if width <= ON_STACK {
+            return Ok(());
+        }
+        let rooms = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        rooms.resize_with(rooms.len().max(workers), Vec::new);
+        rooms.iter_mut().try_for_each(|room| grow(room, width))
+    }
+
+    fn free(&self) -> MutexGuard<'_, Vec<Vec<f32>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Room for the sums of a few rows.
-pub(super) struct Chunk {
+pub(super) struct Chunk<'r> {
     rows: [u32; ROWS],
     stack: [f32; ON_STACK],
-    /// For rows that are wider.
-    heap: Vec<f32>,
+    /// For rows that are wider: a row, and where it goes back to.
+    wide: Option<(&'r Rooms, Vec<f32>)>,
     width: usize,
 }
 
-impl Chunk {
-    pub(super) fn new(width: usize) -> Chunk {
-        let heap = if width > ON_STACK { vec![0.0; width] } else { Vec::new() };
-        Chunk { rows: [0; ROWS], stack: [0.0; ON_STACK], heap, width }
+impl<'r> Chunk<'r> {
+    /// Room for rows of `width` values, which come from `rooms` if they do not fit the stack.
+    pub(super) fn new(width: usize, rooms: Option<&'r Rooms>) -> Chunk<'r> {
+        let wide = rooms.filter(|_| width > ON_STACK).map(|rooms| (rooms, rooms.free().pop().unwrap_or_default()));
+        Chunk { rows: [0; ROWS], stack: [0.0; ON_STACK], wide, width }
     }
 
     /// Copies the sums of as many of `rows` rows as there is room for, which lie `stride` apart.
     pub(super) fn copy(&mut self, from: &[f32], stride: usize, rows: usize) -> &mut [f32] {
-        let count = self.room().min(rows);
-        let out = if self.heap.is_empty() { &mut self.stack[..] } else { &mut self.heap[..] };
+        let (count, width) = (self.room().min(rows), self.width);
+        let out = self.parts().1;
         for row in 0..count {
-            out[row * self.width..(row + 1) * self.width].copy_from_slice(&from[row * stride..row * stride + self.width]);
+            out[row * width..(row + 1) * width].copy_from_slice(&from[row * stride..row * stride + width]);
         }
-        &mut out[..count * self.width]
+        &mut out[..count * width]
     }
 
     /// How many rows fit.
     fn room(&self) -> usize {
         (ON_STACK / self.width.max(1)).clamp(1, ROWS)
+    }
+
+    /// Where the numbers of the rows go, and their values.
+    fn parts(&mut self) -> (&mut [u32; ROWS], &mut [f32]) {
+        let values = match &mut self.wide {
+            Some((_, values)) => &mut values[..],
+            None => &mut self.stack[..],
+        };
+        (&mut self.rows, values)
     }
 
     /// Sums the gradients of the first rows of `words`: which rows, their sums, and how many words they were.
@@ -146,10 +182,17 @@ impl Chunk {
         words: &[u64],
         columns: Range<usize>,
     ) -> (&mut [u32], &mut [f32], usize) {
-        let room = self.room();
-        let out = if self.heap.is_empty() { &mut self.stack[..] } else { &mut self.heap[..] };
-        let (count, used) = sum(tier, sources, words, columns, &mut self.rows[..room], out);
-        let out = if self.heap.is_empty() { &mut self.stack[..] } else { &mut self.heap[..] };
-        (&mut self.rows[..count], &mut out[..count * self.width], used)
+        let (room, width) = (self.room(), self.width);
+        let (rows, values) = self.parts();
+        let (count, used) = sum(tier, sources, words, columns, &mut rows[..room], values);
+        (&mut rows[..count], &mut values[..count * width], used)
+    }
+}
+
+impl Drop for Chunk<'_> {
+    fn drop(&mut self) {
+        if let Some((rooms, values)) = self.wide.take() {
+            rooms.free().push(values);
+        }
     }
 }

@@ -65,24 +65,27 @@ impl Workspace {
             AnyView::F32(table) => self.dots(table, gradient),
             AnyView::F16(table) => self.dots(table, gradient),
             AnyView::BF16(table) => self.dots(table, gradient),
-        }
+        }?;
         self.finish_weights(pooling, gradient, &pooled, dim, out);
         Ok(())
     }
 
     /// Writes the product of each id's row with its bag's gradient where scales are kept.
-    fn dots<E: Element>(&mut self, table: TableView<'_, E>, gradient: &[f32]) {
+    fn dots<E: Element>(&mut self, table: TableView<'_, E>, gradient: &[f32]) -> Result<()> {
         let (batch, tier) = (&self.batch, self.tier);
         let rows = batch.rows();
         if rows.is_empty() {
-            return;
+            return Ok(());
         }
-        let filler = vec![batch.features()[0].fill; table.dim()];
+        let mut filler = Vec::new();
+        grow(&mut filler, table.dim())?;
+        filler.fill(batch.features()[0].fill);
         let workers = self.parallelism.workers_for(rows.len().saturating_mul(table.dim() * size_of::<E>()));
         par::chunks_mut(workers, &mut self.scales[..rows.len()], BLOCK, &|first, out| {
             let (rows, bag_of) = (&rows[first..], &batch.bag_of()[first..]);
             tier.run(RowDots { table, rows, bag_of, gradient, filler: &filler, out });
         });
+        Ok(())
     }
 
     /// From products to gradients, in the places where the ids stood.

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::index::{self, Ids, RowIds};
 use crate::ops::Batch;
 use crate::ops::step::Heavy;
-use crate::ops::sums::Shares;
+use crate::ops::sums::{Rooms, Shares};
 use crate::par::{Parallelism, Tiles};
 use crate::simd::{Level, Tier};
 
@@ -33,6 +33,7 @@ pub struct Workspace {
     pub(super) shares: Shares,
     pub(super) scales: Vec<f32>,
     pub(super) heavy: Heavy,
+    pub(super) rooms: Rooms,
 }
 
 impl Workspace {
@@ -46,6 +47,7 @@ impl Workspace {
             shares: Shares::default(),
             scales: Vec::new(),
             heavy: Heavy::default(),
+            rooms: Rooms::default(),
         }
     }
 
