@@ -9,6 +9,8 @@ pub mod data;
 pub mod fm;
 pub mod model;
 mod output;
+#[allow(dead_code)]
+mod plot;
 mod random;
 pub mod train;
 
