@@ -11,20 +11,26 @@ use hotrow::{
 use rayon::ThreadPoolBuilder;
 
 /// Runs `work` on each number of threads and asks that all results are those of one.
-fn on_threads(work: impl Fn(&mut Workspace) -> Vec<u32> + Send + Sync + Copy + 'static) {
-    let alone = work(&mut Workspace::new().with_parallelism(Parallelism::Serial));
+fn on_threads(work: fn(&mut Workspace) -> Vec<u32>) {
+    let alone = on(1, move || work(&mut Workspace::new()));
     for threads in [2, 3, 8] {
         let alone = alone.clone();
-        // A thread joins one pool in its life.
-        let run = move || {
-            let _pool = ThreadPoolBuilder::new().num_threads(threads).use_current_thread().build().unwrap();
+        on(threads, move || {
             let mut workspace = Workspace::new().with_parallelism(Parallelism::threads(threads));
             for round in 0..3 {
                 assert!(work(&mut workspace) == alone, "round {round} on {threads} threads");
             }
-        };
-        std::thread::spawn(run).join().unwrap();
+        });
     }
+}
+
+/// Runs something in a new thread that belongs to a new pool; a thread joins one pool in its life.
+fn on<T: Send + 'static>(threads: usize, run: impl FnOnce() -> T + Send + 'static) -> T {
+    let inside = move || {
+        let _pool = ThreadPoolBuilder::new().num_threads(threads).use_current_thread().build().unwrap();
+        run()
+    };
+    std::thread::spawn(inside).join().unwrap()
 }
 
 const ROWS: usize = 5000;
