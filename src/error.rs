@@ -186,6 +186,24 @@ pub enum Error {
         /// The rows of the table.
         rows: usize,
     },
+    /// A row that is to be put into a set of rows is not one of the table's.
+    #[error("row {row} at position {position} is not below {rows}")]
+    NoSuchRow {
+        /// Which of the rows given.
+        position: usize,
+        /// The row.
+        row: u32,
+        /// The rows of the table.
+        rows: usize,
+    },
+    /// A set of rows is one of another table.
+    #[error("the set is one of {set} rows, but the table has {table}")]
+    RowSetShape {
+        /// Rows of the set's table.
+        set: usize,
+        /// Rows of the table.
+        table: usize,
+    },
     /// Keyed jagged values have a list of each key for each example, so as many lists as keys times the batch.
     #[error("{lists} lists cannot be shared out evenly among {keys} keys")]
     KeyedLists {

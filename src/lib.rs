@@ -19,7 +19,7 @@ pub mod text;
 pub use element::{DType, Element, Widen};
 pub use error::{Error, Result};
 pub use half::{bf16, f16};
-pub use index::{Bags, Cast, Id, IdPolicy, IdType, IdValue, Ids, Negative, Offset, OutOfRange, Pooling, Ragged};
+pub use index::{Bags, Cast, Id, IdPolicy, IdType, IdValue, Ids, Negative, Offset, OutOfRange, Pooling, Ragged, RowSet};
 pub use layer::{
     Constraint, Embedding, EmbeddingBag, EmbeddingBagCollection, EmbeddingBagConfig, EmbeddingBuilder, EmbeddingCollection,
     EmbeddingConfig, JaggedRows, KeyedJagged, KeyedRows, Regularizer, SharedTable, renorm,

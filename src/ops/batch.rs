@@ -137,6 +137,12 @@ impl Batch {
         &self.plan
     }
 
+    /// The updates of the plan: words of row and source, those of a row together, rows ascending.
+    pub(crate) fn updates(&self) -> &[u64] {
+        let (starts, _) = self.plan.starts();
+        &self.plan.words()[..starts[starts.len() - 1] as usize]
+    }
+
     /// The buffer of row numbers and the plan, for operations on one plain list of ids.
     pub(crate) fn scratch(&mut self) -> (&mut Vec<u32>, &mut Plan) {
         self.clear();

@@ -164,7 +164,12 @@ impl Workspace {
                 AnyTile::BF16(table) => job.step(own, tile, (table, states), rooms),
             }
         });
-        optimizers.iter_mut().for_each(|optimizer| optimizer.advance());
+        for (optimizer, span) in optimizers.iter_mut().zip(&spans) {
+            if let Some(touched) = optimizer.touched_mut() {
+                touched.mark_words(batch.updates(), span.base);
+            }
+            optimizer.advance();
+        }
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ mod batch;
 mod gather;
 mod gradient;
 mod many;
+mod mark;
 mod plan;
 mod rows;
 mod scatter;

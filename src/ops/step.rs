@@ -89,6 +89,9 @@ impl Workspace {
             let heavy = &self.heavy;
             par::tiles(workers, &mut grids, &heavy.tiles, &|tile, part| job.step_summed(own, tile, part, (heavy, rooms)));
             par::tiles(workers, &mut grids, &self.shares.even, &|tile, part| job.step(own, tile, part, rooms));
+            if let Some(touched) = optimizer.touched_mut() {
+                touched.mark_words(batch.updates(), 0);
+            }
         }
         optimizer.advance();
         Ok(())
@@ -115,6 +118,9 @@ impl Workspace {
                 Summed { rows: &numbers[tile.updates.clone()], values: &summed.values()[tile.updates.start * dim..], stride: dim };
             own.rule.prepare(own.step, StepSummed { tier, options, table, states, source, rooms });
         });
+        if let Some(touched) = optimizer.touched_mut() {
+            numbers.iter().for_each(|&row| touched.set(row as usize));
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use super::checks;
 use super::rounding::{Noise, Rounding, StepOptions};
 use super::rule::{Rule, State};
 use crate::error::{Error, Result};
+use crate::index::RowSet;
 use crate::table::{Table, TableViewMut};
 
 /// How weights are drawn toward zero. Only rows that the batch names decay.
@@ -57,6 +58,8 @@ pub struct Optimizer {
     dim: usize,
     /// Two states for each value and one for each row; those that the rule has not are empty.
     state: [Table<f32>; 3],
+    /// The rows that steps have changed, where somebody wants to know.
+    touched: Option<RowSet>,
 }
 
 /// What the driver of a step needs.
@@ -92,6 +95,7 @@ impl Optimizer {
             rows,
             dim,
             state,
+            touched: None,
         })
     }
 
@@ -268,8 +272,58 @@ impl Optimizer {
         Ok(())
     }
 
+    /// Remembers from now on which rows steps change, for incremental checkpoints. That costs one bit for
+    /// each row of the table, and a pass over the rows of each step. What was remembered before is forgotten.
+    ///
+    /// ```
+    /// use hotrow::{Gradient, Optimizer, Sgd, Table};
+    ///
+    /// let mut table = Table::<f32>::zeros(10, 1)?;
+    /// let mut optimizer = Optimizer::new(Sgd::default(), 10, 1)?;
+    /// optimizer.track_rows()?;
+    /// optimizer.step(&mut table, Gradient::of_gather(&[7, 4, 7], &[1.0f32; 3]))?;
+    /// assert_eq!(optimizer.touched().unwrap().iter().collect::<Vec<_>>(), [4, 7]);
+    /// let saved = optimizer.take_touched()?.unwrap();
+    /// assert_eq!((saved.count(), optimizer.touched().unwrap().count()), (2, 0));
+    /// # Ok::<(), hotrow::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`]; nothing changes then.
+    pub fn track_rows(&mut self) -> Result<()> {
+        self.touched = Some(RowSet::new(self.rows)?);
+        Ok(())
+    }
+
+    /// The rows that steps have changed since [`track_rows`](Optimizer::track_rows), or since they were last taken or cleared; `None` where nothing
+    /// is tracked.
+    pub fn touched(&self) -> Option<&RowSet> {
+        self.touched.as_ref()
+    }
+
+    /// Takes the rows that steps have changed, and goes on with none.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`]; nothing changes then.
+    pub fn take_touched(&mut self) -> Result<Option<RowSet>> {
+        let Some(touched) = &mut self.touched else { return Ok(None) };
+        Ok(Some(std::mem::replace(touched, RowSet::new(self.rows)?)))
+    }
+
+    /// Forgets the rows that steps have changed, once they are saved.
+    pub fn clear_touched(&mut self) {
+        if let Some(touched) = &mut self.touched {
+            touched.clear();
+        }
+    }
+
+    /// The rows to be marked by a step.
+    pub(crate) fn touched_mut(&mut self) -> Option<&mut RowSet> {
+        self.touched.as_mut()
+    }
+
     /// Makes room for a table that has grown to `rows` rows: the old rows keep their state, and the new ones have that of before
-    /// the first step.
+    /// the first step. Where rows are tracked, the new ones count as changed.
     ///
     /// ```
     /// use hotrow::{Adagrad, Optimizer};
@@ -289,7 +343,12 @@ impl Optimizer {
         }
         let [first, second, row] = self.rule.states().in_order();
         let [old_first, old_second, old_row] = &self.state;
-        self.state = [grown(old_first, first, rows)?, grown(old_second, second, rows)?, grown(old_row, row, rows)?];
+        let state = [grown(old_first, first, rows)?, grown(old_second, second, rows)?, grown(old_row, row, rows)?];
+        if let Some(touched) = &mut self.touched {
+            touched.resize(rows)?;
+            touched.fill(self.rows..rows);
+        }
+        self.state = state;
         self.rows = rows;
         Ok(())
     }
