@@ -1,12 +1,12 @@
 //! Which rows an optimizer says that its steps have changed.
 
 use hotrow::{
-    Bags, Cast, EmbeddingBagCollection, EmbeddingBagConfig, Error, Gradient, IdPolicy, Ids, KeyedJagged, Negative, Optimizer,
-    OutOfRange, Pooling, RowSet, RowWiseAdagrad, Rule, Sgd, SparseGrad, Table, Workspace,
+    Bags, EmbeddingBagCollection, EmbeddingBagConfig, Error, Gradient, IdPolicy, Ids, KeyedJagged, Optimizer, Pooling, RowSet,
+    RowWiseAdagrad, Rule, Sgd, SparseGrad, Table, Workspace,
 };
 
 /// Ids that are no rows name none.
-const FILL: IdPolicy = IdPolicy::new(Cast::Exact, Negative::Refused, OutOfRange::Fill(0.0));
+const FILL: IdPolicy = IdPolicy::ZERO_FILL;
 
 fn tracking(rule: impl Into<Rule>, rows: usize, dim: usize) -> Optimizer {
     let mut optimizer = Optimizer::new(rule, rows, dim).unwrap();
