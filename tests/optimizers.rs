@@ -678,11 +678,11 @@ fn hyperparameters_are_checked() {
         refused(Adagrad { initial_accumulator: bad, ..Adagrad::default() }, "initial_accumulator");
         refused(RowWiseAdagrad { eps: bad, ..RowWiseAdagrad::default() }, "eps");
         refused(RowWiseAdagrad { initial_accumulator: bad, ..RowWiseAdagrad::default() }, "initial_accumulator");
-        refused(Adam { beta1: bad, ..Adam::default() }, "beta1");
-        refused(Adam { beta2: bad, ..Adam::default() }, "beta2");
+        refused(Adam { beta1: bad.into(), ..Adam::default() }, "beta1");
+        refused(Adam { beta2: bad.into(), ..Adam::default() }, "beta2");
         refused(Adam { eps: bad, ..Adam::default() }, "eps");
-        refused(AdamW { beta1: bad, ..AdamW::default() }, "beta1");
-        refused(AdamW { beta2: bad, ..AdamW::default() }, "beta2");
+        refused(AdamW { beta1: bad.into(), ..AdamW::default() }, "beta1");
+        refused(AdamW { beta2: bad.into(), ..AdamW::default() }, "beta2");
         refused(AdamW { eps: bad, ..AdamW::default() }, "eps");
         refused(AdamW { weight_decay: bad, ..AdamW::default() }, "weight_decay");
         refused(PartialRowWiseAdam { beta1: bad, ..PartialRowWiseAdam::default() }, "beta1");

@@ -25,10 +25,10 @@ use crate::simd::Simd;
 pub struct Adam {
     /// The learning rate: finite, not negative.
     pub lr: f32,
-    /// How much of the first moment stays: at least 0 and less than 1.
-    pub beta1: f32,
+    /// How much of the first moment stays: at least 0 and less than 1. As in PyTorch an f64: `1 - beta1` is rounded to f32, not `beta1`.
+    pub beta1: f64,
     /// How much of the second moment stays: at least 0 and less than 1.
-    pub beta2: f32,
+    pub beta2: f64,
     /// Added to the root: finite, not negative.
     pub eps: f32,
 }
@@ -62,7 +62,7 @@ impl Adam {
     pub(super) fn prepare<W: WithRule>(&self, step: u64, with: W) -> W::Output {
         let (first, second) = (bias_correction(self.beta1, step), bias_correction(self.beta2, step));
         let size = (f64::from(self.lr) * second.sqrt() / first) as f32;
-        with.run(Row { size, rate1: 1.0 - self.beta1, rate2: 1.0 - self.beta2, eps: self.eps })
+        with.run(Row { size, rate1: (1.0 - self.beta1) as f32, rate2: (1.0 - self.beta2) as f32, eps: self.eps })
     }
 }
 

@@ -27,10 +27,10 @@ use crate::simd::Simd;
 pub struct AdamW {
     /// The learning rate: finite, not negative.
     pub lr: f32,
-    /// How much of the first moment stays: at least 0 and less than 1.
-    pub beta1: f32,
+    /// How much of the first moment stays: at least 0 and less than 1. As in PyTorch an f64: `1 - beta1` is rounded to f32, not `beta1`.
+    pub beta1: f64,
     /// How much of the second moment stays: at least 0 and less than 1.
-    pub beta2: f32,
+    pub beta2: f64,
     /// Added to the root: finite, not negative.
     pub eps: f32,
     /// How fast weights decay: finite, not negative.
@@ -62,8 +62,8 @@ impl AdamW {
         with.run(Row {
             size: (f64::from(self.lr) / first) as f32,
             root: second.sqrt() as f32,
-            rate1: 1.0 - self.beta1,
-            rate2: 1.0 - self.beta2,
+            rate1: (1.0 - self.beta1) as f32,
+            rate2: (1.0 - self.beta2) as f32,
             eps: self.eps,
         })
     }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 
-fn ensure(holds: bool, name: &'static str, value: f32, expected: &'static str) -> Result<()> {
+fn ensure(holds: bool, name: &'static str, value: impl ToString, expected: &'static str) -> Result<()> {
     if holds { Ok(()) } else { Err(Error::InvalidHyperparameter { name, value: value.to_string(), expected }) }
 }
 
@@ -17,6 +17,6 @@ pub(super) fn positive(name: &'static str, value: f32) -> Result<()> {
 }
 
 /// From zero to one, without one: the rate at which an average forgets.
-pub(super) fn decay_rate(name: &'static str, value: f32) -> Result<()> {
-    ensure((0.0..1.0).contains(&value), name, value, "at least 0 and less than 1")
+pub(super) fn decay_rate(name: &'static str, value: impl Into<f64> + Copy + ToString) -> Result<()> {
+    ensure((0.0..1.0).contains(&value.into()), name, value, "at least 0 and less than 1")
 }

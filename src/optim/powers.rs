@@ -14,8 +14,8 @@ pub(super) fn power(base: f64, mut exponent: u64) -> f64 {
 }
 
 /// `1 - beta^step`: what an average that started at zero has to be divided by.
-pub(super) fn bias_correction(beta: f32, step: u64) -> f64 {
-    1.0 - power(f64::from(beta), step)
+pub(super) fn bias_correction(beta: impl Into<f64>, step: u64) -> f64 {
+    1.0 - power(beta.into(), step)
 }
 
 #[cfg(test)]
