@@ -2,10 +2,16 @@
 
 pub(crate) mod atomic;
 mod block;
+mod bytes;
 mod error;
+mod safetensors;
+mod source;
 mod storage;
+mod stored;
 
+pub use self::safetensors::{DEFAULT_TABLE, HEADER_CAP, Header, SafetensorsReader, SafetensorsWriter, TensorInfo};
 pub use atomic::Target;
 pub use block::{BLOCK_BYTES, Block, ReadRows, RowsInfo, Values, WriteRows};
 pub use error::{FileError, FileResult, Place};
 pub use storage::{Disk, NewFile, Storage};
+pub use stored::Stored;

@@ -1,0 +1,54 @@
+//! The words of a table: a tensor of bytes that is a JSON array.
+
+use serde::de::DeserializeOwned;
+
+use super::header::{Header, TensorInfo, quoted};
+use crate::store::error::{FileError, FileResult, Place};
+use crate::store::source::Source;
+use crate::store::stored::Stored;
+
+/// The name of the tensor with the words of a table.
+pub(crate) fn ids_of(table: &str) -> String {
+    format!("{table}.ids")
+}
+
+/// The word of each row; `None` where the file has none.
+pub(crate) fn read_names(source: &Source, header: &Header, table: &str, rows: usize) -> FileResult<Option<Vec<String>>> {
+    read_array(source, header, &ids_of(table), rows)
+}
+
+/// The title of each row that has one; `None` where the file has none.
+pub(crate) fn read_titles(source: &Source, header: &Header, table: &str, rows: usize) -> FileResult<Option<Vec<Option<String>>>> {
+    read_array(source, header, &format!("{table}.titles"), rows)
+}
+
+/// A tensor that holds a text.
+pub(crate) fn text_tensor<'h>(header: &'h Header, name: &str) -> Option<&'h TensorInfo> {
+    header.tensor(name).filter(|tensor| tensor.dtype == Stored::U8 && tensor.shape.len() == 1)
+}
+
+fn read_array<T: DeserializeOwned>(source: &Source, header: &Header, name: &str, rows: usize) -> FileResult<Option<Vec<T>>> {
+    let Some(tensor) = text_tensor(header, name) else { return Ok(None) };
+    let bytes = source.read_vec(tensor.offset, tensor.bytes)?;
+    check(source, tensor, crc32fast::hash(&bytes))?;
+    let values: Vec<T> = serde_json::from_slice(&bytes).map_err(|error| {
+        let problem = format!("tensor {} is no JSON array of names: {error}", quoted(name));
+        source.malformed(Place::Byte(tensor.offset), problem)
+    })?;
+    if values.len() != rows {
+        let problem = format!("tensor {} has {} names, and the table {rows} rows", quoted(name), values.len());
+        return Err(source.malformed(Place::Byte(tensor.offset), problem));
+    }
+    Ok(Some(values))
+}
+
+/// Compares the checksum of a tensor's bytes with the one that is recorded, if there is one.
+pub(crate) fn check(source: &Source, tensor: &TensorInfo, found: u32) -> FileResult<()> {
+    match tensor.crc32 {
+        Some(expected) if expected != found => {
+            let what = format!("tensor {}", quoted(&tensor.name));
+            Err(FileError::Checksum { path: source.name(), what, expected, found })
+        }
+        _ => Ok(()),
+    }
+}
