@@ -99,6 +99,20 @@ impl Optimizer {
         })
     }
 
+    /// An optimizer for a table of a shape whose states, those that the rule has, are these.
+    pub(crate) fn with_states(rule: Rule, [rows, dim]: [usize; 2], states: Vec<Table<f32>>) -> Result<Optimizer> {
+        let mut optimizer = Optimizer::new(rule, 0, 0)?;
+        let mut states = states.into_iter();
+        for (at, kept) in rule.states().in_order().into_iter().enumerate() {
+            if kept.is_some() {
+                let wanted = [rows, if at == 2 { 1 } else { dim }];
+                let state = states.next().filter(|state| state.shape() == wanted);
+                optimizer.state[at] = state.ok_or(Error::OptimizerShape { optimizer: wanted, table: [rows, dim] })?;
+            }
+        }
+        Ok(Optimizer { rows, dim, ..optimizer })
+    }
+
     /// The same, with weights that decay.
     ///
     /// # Errors
