@@ -1,13 +1,13 @@
 //! What the machine can do at best, for measuring against: a speed means little without its limit.
 //!
-//! The two figures are taken on the memory, threads and level of the operation that they judge. `hotrow bench` does so.
+//! The three figures are taken on the memory, threads and level of the operation that they judge. `hotrow bench` does so.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::index::Ids;
-use crate::kernel::{ReadRows, StreamCopy};
+use crate::kernel::{ReadInOrder, ReadRows, StreamCopy};
 use crate::ops::Workspace;
 use crate::par;
 use crate::simd::Out;
@@ -68,4 +68,25 @@ pub fn read_rows<'t, 'i, E: Element>(
         sum.fetch_xor(part.to_bits(), Ordering::Relaxed);
     });
     Ok(sum.into_inner())
+}
+
+/// Reads all values in order and writes nothing: the most bytes a second that memory gives out. Returns a checksum, so that the reading
+/// cannot be left out.
+///
+/// ```
+/// use hotrow::{Table, Workspace, ceiling};
+///
+/// let table = Table::<f32>::uniform(1000, 64, 1)?;
+/// ceiling::read_in_order(&table.to_vec(), &mut Workspace::new());
+/// # Ok::<(), hotrow::Error>(())
+/// ```
+pub fn read_in_order<E: Element>(values: &[E], workspace: &mut Workspace) -> u32 {
+    let (tier, parallelism) = (workspace.tier(), workspace.parallelism());
+    let block = 512 * 1024 / size_of::<E>();
+    let sum = AtomicU32::new(0);
+    par::run(parallelism.workers_for(size_of_val(values)), values.len().div_ceil(block), &|index| {
+        let part = tier.run(ReadInOrder { values: &values[index * block..((index + 1) * block).min(values.len())] });
+        sum.fetch_xor(part.to_bits(), Ordering::Relaxed);
+    });
+    sum.into_inner()
 }

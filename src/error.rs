@@ -121,6 +121,14 @@ pub enum Error {
         /// How many ids there are.
         ids: usize,
     },
+    /// Rows to leave out are listed for some queries, but not for each.
+    #[error("{lists} lists of rows to leave out for {queries} queries: there must be one for each, or none at all")]
+    ExcludeCount {
+        /// How many lists were given.
+        lists: usize,
+        /// How many queries there are.
+        queries: usize,
+    },
     /// The largest value of a bag has nothing to do with weights.
     #[error("max pooling takes no weights")]
     WeightedMax,

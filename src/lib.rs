@@ -25,8 +25,8 @@ pub use layer::{
     EmbeddingConfig, JaggedRows, KeyedJagged, KeyedRows, Regularizer, SharedTable, renorm,
 };
 pub use ops::{
-    Batch, Gradient, Rows, SparseGrad, Workspace, bag, bag_into, gather, gather_f32, gather_into, scatter_add, scatter_add_dense,
-    sparse_grad,
+    Batch, Gradient, Metric, Neighbour, Rows, SparseGrad, Workspace, bag, bag_into, gather, gather_f32, gather_into, nearest,
+    scatter_add, scatter_add_dense, sparse_grad,
 };
 pub use optim::{
     Adagrad, Adam, AdamW, Ftrl, Optimizer, PartialRowWiseAdam, RmsProp, Rounding, RowWiseAdagrad, Rule, Sgd, WeightDecay,

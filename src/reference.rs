@@ -2,10 +2,11 @@
 //!
 //! Nothing here is fast, and nothing here uses the SIMD, kernel or thread code of the crate. Here are ids, gather and scatter-add;
 //! `reference/bag.rs` has the bags, `reference/gradient.rs` the gradients,
-//! `reference/step.rs` the optimizers' steps, and `reference/rows.rs` what is done to rows on their own.
+//! `reference/step.rs` the optimizers' steps, `reference/rows.rs` what is done to rows on their own, and `reference/nearest.rs` the search.
 
 mod bag;
 mod gradient;
+mod nearest;
 mod rows;
 mod step;
 
@@ -15,6 +16,7 @@ pub use bag::{PlainBags, bag, bag_argmax};
 pub use gradient::{
     RowGradients, bag_gradient, bag_max_gradient, clip_by_norm, clip_by_value, dense, dot, gather_gradient, norm, weight_gradient,
 };
+pub use nearest::nearest;
 pub use rows::{constrain, renorm, row_sum};
 pub use step::step;
 

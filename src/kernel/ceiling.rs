@@ -55,3 +55,34 @@ impl<E: Element> Kernel for ReadRows<'_, E> {
         sums[0]
     }
 }
+
+/// Adds up every value.
+pub(crate) struct ReadInOrder<'a, E> {
+    pub(crate) values: &'a [E],
+}
+
+impl<E: Element> Kernel for ReadInOrder<'_, E> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> f32 {
+        let mut sums = [simd.splat(0.0); 8];
+        let blocks = self.values.chunks_exact(8 * S::LANES);
+        let tail = blocks.remainder();
+        for block in blocks {
+            for (vector, sum) in sums.iter_mut().enumerate() {
+                *sum = simd.add(*sum, E::load(simd, &block[vector * S::LANES..]));
+            }
+        }
+        let mut total = 0.0;
+        for value in tail {
+            total += value.to_f32();
+        }
+        let mut lanes = [0.0; crate::simd::MAX_LANES];
+        for sum in sums {
+            simd.store_f32(sum, &mut lanes);
+            total += lanes[0];
+        }
+        total
+    }
+}

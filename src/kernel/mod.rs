@@ -5,14 +5,16 @@ mod bag;
 mod ceiling;
 mod dot;
 mod gather;
+mod nearest;
 mod scatter;
 mod step;
 mod sum;
 
 pub(crate) use bag::{Pool, total};
-pub(crate) use ceiling::{ReadRows, StreamCopy};
+pub(crate) use ceiling::{ReadInOrder, ReadRows, StreamCopy};
 pub(crate) use dot::{RowDots, dot_of, sum_of_squares};
 pub(crate) use gather::Gather;
+pub(crate) use nearest::{Best, Queries, Score, of_key};
 pub(crate) use scatter::{AddInOrder, AddTile, pack, unpack};
 pub(crate) use step::StepRows;
 pub(crate) use sum::{Sources, sum};

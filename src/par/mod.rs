@@ -8,6 +8,7 @@ mod partition;
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 pub(crate) use disjoint::{AnyGrid, AnyTile, Grid, TileMut, cells, chunks, chunks_mut, ranges, tiles};
 pub(crate) use partition::{Tile, Tiles, blocks};
@@ -80,6 +81,30 @@ pub(crate) fn run(workers: usize, tasks: usize, task: &(impl Fn(usize) + Sync)) 
     spread(workers.min(tasks), &worker);
 }
 
+/// As [`run`], with something of its own for each worker, which takes tasks in ascending order. Returns them in no order.
+pub(crate) fn run_with<T: Send>(
+    workers: usize,
+    tasks: usize,
+    own: &(impl Fn() -> T + Sync),
+    task: &(impl Fn(&mut T, usize) + Sync),
+) -> Vec<T> {
+    let workers = workers.clamp(1, tasks.max(1));
+    let next = AtomicUsize::new(0);
+    let all = Mutex::new(Vec::with_capacity(workers));
+    spread(workers, &|| {
+        let mut mine = own();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= tasks {
+                break;
+            }
+            task(&mut mine, index);
+        }
+        all.lock().unwrap_or_else(PoisonError::into_inner).push(mine);
+    });
+    all.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn spread(workers: usize, worker: &(impl Fn() + Sync)) {
     if workers == 1 {
         return worker();
@@ -100,6 +125,11 @@ mod tests {
                     counts[index].fetch_add(1, Ordering::Relaxed);
                 });
                 assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 1), "{workers} workers, {tasks} tasks");
+                let own = run_with(workers, tasks, &Vec::new, &|own: &mut Vec<usize>, index| own.push(index));
+                assert!(own.iter().all(|own| own.is_sorted()), "{own:?}");
+                let mut all = own.concat();
+                all.sort_unstable();
+                assert!(all.iter().copied().eq(0..tasks), "{workers} workers, {tasks} tasks: {all:?}");
             }
         }
     }

@@ -85,6 +85,15 @@ impl<'a, E: Element> TableView<'a, E> {
         Some(&self.values[from..from + self.layout.dim])
     }
 
+    /// One row and everything behind it, other rows and padding; `None` past the last.
+    #[inline(always)]
+    pub(crate) fn from_row(&self, row: usize) -> Option<&'a [E]> {
+        if row >= self.layout.rows {
+            return None;
+        }
+        Some(&self.values[row * self.layout.stride..])
+    }
+
     /// The rows in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &'a [E]> + use<'a, E> {
         let (values, layout) = (self.values, self.layout);
@@ -175,6 +184,8 @@ macro_rules! for_view {
         }
     };
 }
+
+pub(crate) use for_view;
 
 impl AnyView<'_> {
     /// The element.
