@@ -5,6 +5,7 @@
 
 mod disjoint;
 mod partition;
+mod scratch;
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,6 +13,7 @@ use std::sync::{Mutex, PoisonError};
 
 pub(crate) use disjoint::{AnyGrid, AnyTile, Grid, TileMut, cells, chunks, chunks_mut, ranges, tiles};
 pub(crate) use partition::{Tile, Tiles, blocks};
+pub(crate) use scratch::Scratch;
 
 /// How many threads an operation may use. Results never depend on it.
 ///

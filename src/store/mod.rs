@@ -8,6 +8,7 @@ mod safetensors;
 mod source;
 mod storage;
 mod stored;
+mod transfer;
 
 pub use self::safetensors::{DEFAULT_TABLE, HEADER_CAP, Header, SafetensorsReader, SafetensorsWriter, TensorInfo};
 pub use atomic::Target;
@@ -15,3 +16,4 @@ pub use block::{BLOCK_BYTES, Block, ReadRows, RowsInfo, Values, WriteRows};
 pub use error::{FileError, FileResult, Place};
 pub use storage::{Disk, NewFile, Storage};
 pub use stored::Stored;
+pub use transfer::Progress;

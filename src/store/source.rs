@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::{FileError, FileResult, Place};
+use crate::error::Error;
 
 /// Fills memory with the bytes at a place.
 pub(crate) trait ReadAt: fmt::Debug + Send + Sync {
@@ -69,7 +70,12 @@ impl Source {
 
     /// Bytes in memory.
     pub(crate) fn memory(name: impl Into<PathBuf>, bytes: Vec<u8>) -> Source {
-        Source { path: name.into(), len: bytes.len() as u64, bytes: Box::new(bytes) }
+        Source::of(name, bytes.len() as u64, bytes)
+    }
+
+    /// `len` bytes of anything.
+    pub(crate) fn of(name: impl Into<PathBuf>, len: u64, bytes: impl ReadAt + 'static) -> Source {
+        Source { path: name.into(), len, bytes: Box::new(bytes) }
     }
 
     /// How many bytes there were when it was opened.
@@ -98,16 +104,15 @@ impl Source {
     pub(crate) fn read_vec(&self, offset: u64, bytes: u64) -> FileResult<Vec<u8>> {
         debug_assert!(offset.checked_add(bytes).is_some_and(|end| end <= self.len));
         let mut values = Vec::new();
-        let len = usize::try_from(bytes).ok().filter(|&len| values.try_reserve_exact(len).is_ok());
-        let Some(len) = len else {
-            return Err(FileError::engine(
-                self.name(),
-                crate::Error::OutOfMemory { bytes: usize::try_from(bytes).unwrap_or(usize::MAX) },
-            ));
-        };
+        let len = usize::try_from(bytes).unwrap_or(usize::MAX);
+        values.try_reserve_exact(len).map_err(|_| self.no_memory(len))?;
         values.resize(len, 0);
         self.read(offset, &mut values)?;
         Ok(values)
+    }
+
+    pub(crate) fn no_memory(&self, bytes: usize) -> FileError {
+        FileError::engine(self.name(), Error::OutOfMemory { bytes })
     }
 
     pub(crate) fn malformed(&self, place: Place, problem: impl Into<String>) -> FileError {

@@ -1,6 +1,7 @@
 //! Tables that own their memory.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use super::initializer::Initializer;
 use super::layout::Layout;
@@ -8,7 +9,7 @@ use super::memory::{Buffer, FILL_BYTES, MemoryReport};
 use super::view::{TableView, TableViewMut};
 use crate::element::Element;
 use crate::error::{Error, Result};
-use crate::par::Parallelism;
+use crate::par::{Parallelism, Scratch};
 use crate::simd::Out;
 
 /// An embedding table: `[rows, dim]`, row-major, aligned, of f32, f16 or bf16.
@@ -152,6 +153,54 @@ impl<E: Element> Table<E> {
             }
         })?;
         Ok(Table { values, layout })
+    }
+
+    /// Builds a table from a source of values: `read(first, values)` is called in parallel for pieces of the row-major values. No second
+    /// copy of the table is made. After an error, which is the answer then, not all pieces are asked for.
+    pub(crate) fn read<X: Send + Sync + From<Error>>(
+        rows: usize,
+        dim: usize,
+        read: impl Fn(usize, &mut [E]) -> std::result::Result<(), X> + Sync,
+    ) -> std::result::Result<Table<E>, X> {
+        const PIECE_BYTES: usize = 256 << 10;
+        let layout = Layout::new(rows, dim, size_of::<E>())?;
+        let stride = layout.stride;
+        if dim == 0 {
+            return Ok(Table::zeros(rows, dim)?);
+        }
+        let block = (FILL_BYTES / (stride * size_of::<E>())).max(1) * stride;
+        let workers = Parallelism::Auto.workers_for(layout.len() * size_of::<E>());
+        let pieces = Scratch::new(workers, (PIECE_BYTES / size_of::<E>()).min(rows * dim))?;
+        let failed = OnceLock::new();
+        let values = Buffer::written(layout.len(), workers, block, &|first, out| {
+            let (mut at, end) = (first / stride * dim, (first + out.remaining()) / stride * dim);
+            let mut column = 0;
+            pieces.with(|piece| {
+                while at < end && failed.get().is_none() {
+                    let len = piece.len().min(end - at);
+                    let mut rest = &mut piece[..len];
+                    if let Err(error) = read(at, rest) {
+                        let _ = failed.set(error);
+                        break;
+                    }
+                    at += len;
+                    while !rest.is_empty() {
+                        let (now, later) = rest.split_at_mut((dim - column).min(rest.len()));
+                        out.push_slice(now);
+                        column = (column + now.len()) % dim;
+                        if column == 0 {
+                            out.push_fill(E::default(), stride - dim);
+                        }
+                        rest = later;
+                    }
+                }
+            });
+            out.push_fill(E::default(), out.remaining());
+        })?;
+        match failed.into_inner() {
+            Some(error) => Err(error),
+            None => Ok(Table { values, layout }),
+        }
     }
 
     /// How many rows.
