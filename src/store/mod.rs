@@ -4,6 +4,8 @@ pub(crate) mod atomic;
 mod block;
 mod bytes;
 mod error;
+mod map;
+mod open;
 mod safetensors;
 mod source;
 mod storage;
@@ -14,6 +16,8 @@ pub use self::safetensors::{DEFAULT_TABLE, HEADER_CAP, Header, SafetensorsReader
 pub use atomic::Target;
 pub use block::{BLOCK_BYTES, Block, ReadRows, RowsInfo, Values, WriteRows};
 pub use error::{FileError, FileResult, Place};
+pub use map::{Advice, Mapped};
+pub use open::{Open, OpenOptions, OpenTable, open, open_with};
 pub use storage::{Disk, NewFile, Storage};
 pub use stored::Stored;
 pub use transfer::Progress;

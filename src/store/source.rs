@@ -12,9 +12,18 @@ use crate::error::Error;
 pub(crate) trait ReadAt: fmt::Debug + Send + Sync {
     /// All of them, or an error: [`io::ErrorKind::UnexpectedEof`] when there are fewer.
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()>;
+
+    /// The file, if it is one.
+    fn file(&self) -> Option<&File> {
+        None
+    }
 }
 
 impl ReadAt for File {
+    fn file(&self) -> Option<&File> {
+        Some(self)
+    }
+
     #[cfg(unix)]
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
         std::os::unix::fs::FileExt::read_exact_at(self, into, offset)
@@ -81,6 +90,11 @@ impl Source {
     /// How many bytes there were when it was opened.
     pub(crate) fn len(&self) -> u64 {
         self.len
+    }
+
+    /// The file itself, if it is one: the one that was opened, whatever has taken its name since.
+    pub(crate) fn file(&self) -> Option<&File> {
+        self.bytes.file()
     }
 
     pub(crate) fn path(&self) -> &Path {

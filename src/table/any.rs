@@ -52,6 +52,18 @@ impl AnyTable {
         })
     }
 
+    /// A copy of a table, made in parallel.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+    pub fn copy_of(view: AnyView<'_>) -> Result<AnyTable> {
+        Ok(match view {
+            AnyView::F32(view) => AnyTable::F32(Table::copy_of(view)?),
+            AnyView::F16(view) => AnyTable::F16(Table::copy_of(view)?),
+            AnyView::BF16(view) => AnyTable::BF16(Table::copy_of(view)?),
+        })
+    }
+
     /// The element.
     pub fn dtype(&self) -> DType {
         match self {

@@ -55,6 +55,14 @@ impl<E: Element> Table<E> {
         Table::by_rows(rows, dim, |row, out| out.push_slice(&values[row * dim..(row + 1) * dim]))
     }
 
+    /// A copy of a borrowed table, made in parallel.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn copy_of(view: TableView<'_, E>) -> Result<Table<E>> {
+        Table::by_rows(view.rows(), view.dim(), |row, out| out.push_slice(view.row(row).unwrap_or_default()))
+    }
+
     /// A table whose values are `value(row, column)`, called in parallel.
     ///
     /// # Errors

@@ -44,10 +44,15 @@ fn read_array<T: DeserializeOwned>(source: &Source, header: &Header, name: &str,
 
 /// Compares the checksum of a tensor's bytes with the one that is recorded, if there is one.
 pub(crate) fn check(source: &Source, tensor: &TensorInfo, found: u32) -> FileResult<()> {
+    check_at(&source.name(), tensor, found)
+}
+
+/// [`check`] of a file of that name.
+pub(crate) fn check_at(path: &str, tensor: &TensorInfo, found: u32) -> FileResult<()> {
     match tensor.crc32 {
         Some(expected) if expected != found => {
             let what = format!("tensor {}", quoted(&tensor.name));
-            Err(FileError::Checksum { path: source.name(), what, expected, found })
+            Err(FileError::Checksum { path: path.to_owned(), what, expected, found })
         }
         _ => Ok(()),
     }
