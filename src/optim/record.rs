@@ -181,7 +181,8 @@ impl OptimizerRecord {
     /// The names of the states, and whether a row has one value rather than `dim`, in the optimizer's order.
     pub(crate) fn states(&self) -> Result<Vec<(&'static str, bool)>> {
         let [first, second, row] = self.rule()?.states().in_order();
-        let named = [first.map(|state| (state.name, false)), second.map(|state| (state.name, false)), row.map(|state| (state.name, true))];
+        let named =
+            [first.map(|state| (state.name, false)), second.map(|state| (state.name, false)), row.map(|state| (state.name, true))];
         Ok(named.into_iter().flatten().collect())
     }
 

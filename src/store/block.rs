@@ -108,7 +108,8 @@ impl Block {
 /// What a file says of its rows before they are read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RowsInfo {
-    /// How many rows there are, where the file tells without being read to its end.
+    /// How many rows there are, where the file tells without being read to its end. Files of words may have fewer, since a row whose word came
+    /// before is left out.
     pub rows: Option<u64>,
     /// Values in a row.
     pub dim: usize,
@@ -116,13 +117,14 @@ pub struct RowsInfo {
     pub dtype: DType,
     /// Whether each row has a word.
     pub named: bool,
-    /// What the reader had to change, in words for the user, such as `f64 values are rounded to f32`.
+    /// What the reader had to change, in words for the user, such as `f64 values are rounded to f32`. Some it knows only at the end of the
+    /// file: the list is complete once [`read`](ReadRows::read) has returned 0.
     pub notes: Vec<String>,
 }
 
 /// A file read block by block. Memory is bounded by the block, and by the words that must be remembered to know them again.
 pub trait ReadRows {
-    /// What is known before the first block.
+    /// What is known so far.
     fn info(&self) -> &RowsInfo;
 
     /// Replaces the block by the next rows, at least one and about [`BLOCK_BYTES`] of values at most; returns how many. 0 is the end.
@@ -130,6 +132,11 @@ pub trait ReadRows {
     /// # Errors
     /// [`FileError`](super::FileError) naming the place.
     fn read(&mut self, block: &mut Block) -> FileResult<usize>;
+
+    /// Which part of the file has been read, from 0 to 1, where that is known.
+    fn progress(&self) -> Option<f64> {
+        None
+    }
 }
 
 /// A file written block by block. It takes its name only in [`finish`](WriteRows::finish); dropped before, it leaves nothing behind.

@@ -4,6 +4,7 @@ pub(crate) mod atomic;
 mod block;
 mod bytes;
 mod error;
+mod format;
 mod map;
 mod open;
 mod safetensors;
@@ -16,6 +17,7 @@ pub use self::safetensors::{DEFAULT_TABLE, HEADER_CAP, Header, SafetensorsReader
 pub use atomic::Target;
 pub use block::{BLOCK_BYTES, Block, ReadRows, RowsInfo, Values, WriteRows};
 pub use error::{FileError, FileResult, Place};
+pub use format::{Format, NewRows, RowOptions, create_rows, open_rows, read_rows, write_rows};
 pub use map::{Advice, Mapped};
 pub use open::{Open, OpenOptions, OpenTable, open, open_with};
 pub use storage::{Disk, NewFile, Storage};
