@@ -1,6 +1,6 @@
 //! What the machine can do at best: copying in order, and reading random rows without writing them anywhere.
 
-use super::prefetch_distance;
+use super::{AHEAD_IN_ORDER, prefetch_distance};
 use crate::Element;
 use crate::simd::{Kernel, Out, Simd};
 use crate::table::TableView;
@@ -69,7 +69,11 @@ impl<E: Element> Kernel for ReadInOrder<'_, E> {
         let mut sums = [simd.splat(0.0); 8];
         let blocks = self.values.chunks_exact(8 * S::LANES);
         let tail = blocks.remainder();
+        let mut ahead = self.values.chunks_exact(8 * S::LANES).skip(AHEAD_IN_ORDER / (8 * S::LANES * size_of::<E>()));
         for block in blocks {
+            if let Some(next) = ahead.next() {
+                simd.prefetch(next);
+            }
             for (vector, sum) in sums.iter_mut().enumerate() {
                 *sum = simd.add(*sum, E::load(simd, &block[vector * S::LANES..]));
             }

@@ -3,13 +3,15 @@
 //! ```text
 //! table    0 ................................      one pass over the rows, sixteen at a time
 //!          1 ................................  x   queries, up to four at a time, while the row is in the nearest cache
-//!          2 ................................  =   16 partial sums each, folded by halves; the row's own square beside them
+//!          2 ................................  =   16 partial sums each; the row's own square beside them
+//!          3 ................................      those of sixteen rows are folded together, by halves
 //! ```
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::Range;
 
+use super::AHEAD_IN_ORDER;
 use crate::element::{Element, lanes};
 use crate::simd::{Kernel, Simd};
 use crate::table::TableView;
@@ -197,9 +199,14 @@ impl<E: Element> Score<'_, E> {
     ) -> usize {
         let width = self.queries.width;
         let queries = &self.queries.values[at * width..(at + N) * width];
-        let mut dots = [[0.0; ROWS]; N];
+        let ahead = (AHEAD_IN_ORDER / (self.table.stride() * size_of::<E>()).max(1)).max(1);
+        let mut parts = [[[0.0; PARTS]; ROWS]; N];
+        let mut square_parts = [[0.0; PARTS]; ROWS];
         for (place, row) in rows.clone().enumerate() {
-            let Some(row) = self.table.from_row(row) else { break };
+            if FIRST && let Some(next) = self.table.row(row + ahead) {
+                simd.prefetch(next);
+            }
+            let Some(row) = self.table.row_onward(row) else { break };
             let zero = [simd.splat(0.0); 2];
             let mut sums = [zero; N];
             let mut square = zero;
@@ -230,20 +237,25 @@ impl<E: Element> Score<'_, E> {
                 }
             }
             for (query, sums) in sums.iter().enumerate() {
-                dots[query][place] = fold(simd, *sums);
+                keep(simd, *sums, &mut parts[query][place]);
             }
             if COSINE && FIRST {
-                squares[place] = fold(simd, square);
+                keep(simd, square, &mut square_parts[place]);
             }
         }
-        for (query, dots) in dots.iter_mut().enumerate() {
+        if COSINE && FIRST {
+            *squares = simd.fold(&square_parts);
+        }
+        for (query, parts) in parts.iter().enumerate() {
+            let mut dots = simd.fold(parts);
             if COSINE {
-                divide(simd, dots, squares, self.queries.lengths[at + query]);
+                divide(simd, &mut dots, squares, self.queries.lengths[at + query]);
             }
             let best = &mut self.best[at + query];
             for (&score, row) in dots.iter().zip(rows.clone()) {
-                // Most rows are not among the best. Whatever a NaN is compared with, the answer is that it may be.
-                if !(score <= best.bar) {
+                // Most rows are not among the best. A NaN on either side means that this one may be.
+                let beaten = score <= best.bar;
+                if !beaten {
                     best.offer(row as u32, score, &self.exclude[at + query]);
                 }
             }
@@ -271,21 +283,13 @@ fn add_square<S: Simd>(simd: S, square: &mut Parts<S>, values: Parts<S>) {
     }
 }
 
+/// Keeps partial sums for later.
 #[inline(always)]
-fn fold<S: Simd>(simd: S, sums: Parts<S>) -> f32 {
-    let mut parts = [0.0; PARTS];
-    simd.store_f32(sums[0], &mut parts);
+fn keep<S: Simd>(simd: S, sums: Parts<S>, parts: &mut [f32; PARTS]) {
+    simd.store_f32(sums[0], parts);
     if S::LANES < PARTS {
         simd.store_f32(sums[1], &mut parts[S::LANES..]);
     }
-    let mut width = PARTS / 2;
-    while width > 0 {
-        for k in 0..width {
-            parts[k] += parts[k + width];
-        }
-        width /= 2;
-    }
-    parts[0]
 }
 
 /// Dot products to cosines: over the product of the lengths, and 0 where that is 0.

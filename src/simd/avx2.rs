@@ -81,6 +81,46 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn fold(self, parts: &[[f32; 16]; 16]) -> [f32; 16] {
+        let mut sums = [0.0; 16];
+        let mut at = 0;
+        while at < 16 {
+            // SAFETY: each load is of one half of an array of sixteen values, and the store of half of another, since `at` is 0 or 8; no
+            // alignment asked; `self` proves AVX2.
+            unsafe {
+                // Macros: a closure would be a function without the tier's features.
+                macro_rules! eight {
+                    ($row:expr) => {{
+                        let row = parts[at + $row].as_ptr();
+                        _mm256_add_ps(_mm256_loadu_ps(row), _mm256_loadu_ps(row.add(8)))
+                    }};
+                }
+                // Halves of two rows beside each other, and their sum: of four values, by blocks of four.
+                macro_rules! four {
+                    ($row:expr) => {{
+                        let (a, b) = (eight!($row), eight!($row + 1));
+                        _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b))
+                    }};
+                }
+                // Block `b` of `four!(row)` is of row `row + b`. Within a block, halves of two values and of one.
+                macro_rules! two {
+                    ($row:expr) => {{
+                        let (a, b) = (four!($row), four!($row + 2));
+                        _mm256_add_ps(_mm256_shuffle_ps::<0x44>(a, b), _mm256_shuffle_ps::<0xee>(a, b))
+                    }};
+                }
+                let (a, b) = (two!(0), two!(4));
+                let one = _mm256_add_ps(_mm256_shuffle_ps::<0x88>(a, b), _mm256_shuffle_ps::<0xdd>(a, b));
+                // Value `i` of block `b` is the sum of row `2 * i + b`.
+                let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+                _mm256_storeu_ps(sums.as_mut_ptr().add(at), _mm256_permutevar8x32_ps(one, order));
+            }
+            at += 8;
+        }
+        sums
+    }
+
+    #[inline(always)]
     fn load_f32(self, from: &[f32]) -> __m256 {
         assert!(from.len() >= 8);
         // SAFETY: eight values are there; the load asks for no alignment; `self` proves AVX.

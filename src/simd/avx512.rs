@@ -82,6 +82,46 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn fold(self, parts: &[[f32; 16]; 16]) -> [f32; 16] {
+        let mut sums = [0.0; 16];
+        // SAFETY: each load and the store are of the sixteen values of an array; no alignment asked; `self` proves AVX-512 F.
+        unsafe {
+            // Macros: a closure would be a function without the tier's features.
+            macro_rules! row {
+                ($at:expr) => {
+                    _mm512_loadu_ps(parts[$at].as_ptr())
+                };
+            }
+            // Halves of two rows beside each other, and their sum: first of eight values, then of four, by blocks of four values.
+            macro_rules! eight {
+                ($at:expr) => {{
+                    let (a, b) = (row!($at), row!($at + 1));
+                    _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0xee>(a, b))
+                }};
+            }
+            macro_rules! four {
+                ($at:expr) => {{
+                    let (a, b) = (eight!($at), eight!($at + 2));
+                    _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b))
+                }};
+            }
+            // Block `b` of `four!(at)` is of row `at + b`. Within a block, halves of two values and of one.
+            macro_rules! two {
+                ($at:expr) => {{
+                    let (a, b) = (four!($at), four!($at + 4));
+                    _mm512_add_ps(_mm512_shuffle_ps::<0x44>(a, b), _mm512_shuffle_ps::<0xee>(a, b))
+                }};
+            }
+            let (a, b) = (two!(0), two!(8));
+            let one = _mm512_add_ps(_mm512_shuffle_ps::<0x88>(a, b), _mm512_shuffle_ps::<0xdd>(a, b));
+            // Value `i` of block `b` is the sum of row `4 * i + b`.
+            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            _mm512_storeu_ps(sums.as_mut_ptr(), _mm512_permutexvar_ps(order, one));
+        }
+        sums
+    }
+
+    #[inline(always)]
     fn load_f32(self, from: &[f32]) -> __m512 {
         assert!(from.len() >= 16);
         // SAFETY: sixteen values are there; the load asks for no alignment; `self` proves AVX-512 F.

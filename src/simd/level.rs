@@ -184,6 +184,29 @@ mod tests {
         }
     }
 
+    struct Fold([[f32; 16]; 16]);
+
+    impl Kernel for Fold {
+        type Output = [f32; 16];
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> [f32; 16] {
+            simd.fold(&self.0)
+        }
+    }
+
+    #[test]
+    fn every_tier_folds_rows_by_halves() {
+        // Sums of these depend on their order.
+        let parts: [[f32; 16]; 16] =
+            std::array::from_fn(|row| std::array::from_fn(|k| ((row * 31 + k * 17) % 29) as f32 * 10.0f32.powi(k as i32 % 7 - 3)));
+        let want = parts.map(|row| crate::reference::row_sum(row.into_iter()).to_bits());
+        assert_ne!(want, parts.map(|row| row.iter().sum::<f32>().to_bits()));
+        for &level in Level::available() {
+            assert_eq!(Tier::at(level).unwrap().run(Fold(parts)).map(f32::to_bits), want, "{level}");
+        }
+    }
+
     #[test]
     fn every_tier_computes_as_scalars_do() {
         for &level in Level::available() {

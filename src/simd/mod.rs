@@ -47,6 +47,24 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// Lane by lane: `a > b ? x : y`, with the bits of the one chosen. No NaN is greater or less than anything.
     fn select_gt(self, a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V;
 
+    /// Sixteen sums, each of sixteen partial sums that are added by halves: `0 + 8` to `7 + 15`, of those `0 + 4` to `3 + 7`, and so on.
+    #[inline(always)]
+    fn fold(self, parts: &[[f32; 16]; 16]) -> [f32; 16] {
+        let mut sums = [0.0; 16];
+        for (sum, parts) in sums.iter_mut().zip(parts) {
+            let mut parts = *parts;
+            let mut width = 8;
+            while width > 0 {
+                for k in 0..width {
+                    parts[k] += parts[k + width];
+                }
+                width /= 2;
+            }
+            *sum = parts[0];
+        }
+        sums
+    }
+
     fn load_f32(self, from: &[f32]) -> Self::V;
     fn load_f16(self, from: &[f16]) -> Self::V;
     fn load_bf16(self, from: &[bf16]) -> Self::V;

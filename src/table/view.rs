@@ -87,7 +87,7 @@ impl<'a, E: Element> TableView<'a, E> {
 
     /// One row and everything behind it, other rows and padding; `None` past the last.
     #[inline(always)]
-    pub(crate) fn from_row(&self, row: usize) -> Option<&'a [E]> {
+    pub(crate) fn row_onward(&self, row: usize) -> Option<&'a [E]> {
         if row >= self.layout.rows {
             return None;
         }
