@@ -21,6 +21,7 @@ use std::str::FromStr;
 use super::atomic::{Target, folder_of};
 use super::block::{ReadRows, WriteRows};
 use super::error::{FileError, FileResult};
+use super::safetensors::{DEFAULT_TABLE, SafetensorsReader, SafetensorsWriter};
 use crate::element::DType;
 use csv::{CsvReader, CsvWriter};
 use npy::{NpyReader, NpyWriter};
@@ -170,6 +171,9 @@ pub fn open_rows(path: &Path, options: &RowOptions) -> FileResult<Box<dyn ReadRo
         Some(format) => format,
         None => detect(&mut file, path)?,
     };
+    if format == Format::Safetensors {
+        return Ok(Box::new(SafetensorsReader::open(path, options.table.as_deref())?));
+    }
     read_rows(file, &name, &RowOptions { format: Some(format), ..options.clone() })
 }
 
@@ -204,7 +208,7 @@ pub fn read_rows<'a, R: Read + Seek + 'a>(mut source: R, name: &str, options: &R
         Some(format) => format,
         None => detect(&mut source, Path::new(name))?,
     };
-    let source = BufReader::with_capacity(BUFFER_BYTES, source);
+    let mut source = BufReader::with_capacity(BUFFER_BYTES, source);
     let text = |dialect| move |source| Ok(Box::new(TextReader::new(source, name, bytes, dialect, options.lossy)?) as Box<_>);
     match format {
         Format::Word2vecText => text(Dialect::Word2vec)(source),
@@ -215,7 +219,12 @@ pub fn read_rows<'a, R: Read + Seek + 'a>(mut source: R, name: &str, options: &R
         Format::Npz => Ok(Box::new(NpzReader::new(source, name, options.table.as_deref())?)),
         Format::Csv => Ok(Box::new(CsvReader::new(source, name, bytes, b',', options.lossy)?)),
         Format::Tsv => Ok(Box::new(CsvReader::new(source, name, bytes, b'\t', options.lossy)?)),
-        Format::Safetensors | Format::KerasH5 => Err(FileError::unsupported(name, "")),
+        Format::Safetensors => {
+            let mut bytes = Vec::new();
+            source.read_to_end(&mut bytes).map_err(cannot_read(name))?;
+            Ok(Box::new(SafetensorsReader::from_bytes(name, bytes, options.table.as_deref())?))
+        }
+        Format::KerasH5 => Err(FileError::unsupported(name, "")),
     }
 }
 
@@ -241,6 +250,10 @@ const BUFFER_BYTES: usize = 64 << 10;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn create_rows(path: &Path, format: Format, new: &NewRows) -> FileResult<Box<dyn WriteRows>> {
+    if format == Format::Safetensors {
+        let table = new.table.as_deref().unwrap_or(DEFAULT_TABLE);
+        return Ok(Box::new(SafetensorsWriter::create(path, table, new.dim, new.dtype, new.named)?));
+    }
     let target = Target::create(path)?;
     let folder = folder_of(target.path()).to_owned();
     writer(target, &path.display().to_string(), &folder, format, new)
@@ -276,6 +289,6 @@ fn writer<'a, S: Sink + 'a>(
         Format::Csv => Ok(Box::new(CsvWriter::new(sink, name, b',', new)?)),
         Format::Tsv => Ok(Box::new(CsvWriter::new(sink, name, b'\t', new)?)),
         Format::KerasH5 => Err(FileError::unsupported(name, "files of Keras can be read, but not written")),
-        Format::Safetensors => Err(FileError::unsupported(name, "")),
+        Format::Safetensors => Err(FileError::unsupported(name, "a safetensors file is written on disk, not in memory")),
     }
 }

@@ -103,4 +103,8 @@ impl ReadRows for SafetensorsReader {
         }
         Ok(count)
     }
+
+    fn progress(&self) -> Option<f64> {
+        Some(self.row as f64 / self.chosen.rows.max(1) as f64)
+    }
 }
