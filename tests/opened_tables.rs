@@ -36,7 +36,7 @@ fn save(path: &Path, dtype: DType, seed: u64) -> Values {
 }
 
 fn open(path: &Path, how: Open) -> FileResult<OpenTable> {
-    store::open(path, &OpenOptions { open: how, table: None })
+    store::open(path, &OpenOptions { open: how, ..Default::default() })
 }
 
 /// The bits of all values, widened.
@@ -212,4 +212,53 @@ fn what_is_no_file_is_said() {
     assert!(refused(folder.path()).ends_with("it is a folder"));
     #[cfg(unix)]
     assert_eq!(refused(Path::new("/dev/null")), "/dev/null: it is no regular file");
+}
+
+/// An array of `[3, 2]` as NumPy saves it.
+fn npy(path: &Path, descr: &str, fortran: &str, values: &[u8]) {
+    let mut header = format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': (3, 2), }}");
+    while (10 + header.len() + 1) % 64 != 0 {
+        header.push(' ');
+    }
+    header.push('\n');
+    let file = [&b"\x93NUMPY\x01\x00"[..], &(header.len() as u16).to_le_bytes(), header.as_bytes(), values].concat();
+    fs::write(path, file).unwrap();
+}
+
+#[test]
+fn arrays_are_mapped_where_they_lie_as_a_table_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.npy");
+    let numbers = [0.5f32, 1.0, -2.0, 3.0, f32::NAN, 1e-40];
+    let little: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let big: Vec<u8> = numbers.iter().flat_map(|x| x.to_be_bytes()).collect();
+    let by_columns: Vec<u8> = [0, 2, 4, 1, 3, 5].iter().flat_map(|&at: &usize| numbers[at].to_le_bytes()).collect();
+    for (descr, fortran, bytes, maps) in
+        [("<f4", "False", &little, true), (">f4", "False", &big, false), ("<f4", "True", &by_columns, false)]
+    {
+        npy(&path, descr, fortran, bytes);
+        let read = open(&path, Open::Read).unwrap();
+        assert_eq!((read.shape(), read.words().unwrap()), ([3, 2], None));
+        assert_eq!(bits(read.table()), numbers.map(f32::to_bits), "{descr} {fortran}");
+        match open(&path, Open::Map) {
+            Ok(mapped) => assert!(maps && bits(mapped.table()) == bits(read.table())),
+            Err(error) => assert!(!maps && error.to_string().contains("its values are in another order than a table's"), "{error}"),
+        }
+    }
+    fs::write(&path, &fs::read(&path).unwrap()[..150]).unwrap();
+    assert!(open(&path, Open::Map).is_err());
+}
+
+#[test]
+fn texts_are_read_and_not_mapped() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [("a.vec", "2 3\ncat 1 2 3\ndog 4 5 6\n"), ("b.glove", "cat 1 2 3\ndog 4 5 6\n")] {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        let read = open(&path, Open::Read).unwrap();
+        assert_eq!((read.shape(), read.table().row_f32(1)), ([2, 3], Some(vec![4.0, 5.0, 6.0])), "{name}");
+        assert_eq!(read.words().unwrap().unwrap(), ["cat", "dog"]);
+        let error = open(&path, Open::Map).unwrap_err().to_string();
+        assert!(error.ends_with("files have no table to map; reading the table works, mapping it does not"), "{error}");
+    }
 }

@@ -1,20 +1,20 @@
-//! What a file holds, from its header alone; and whether all of it is as it was written.
+//! What a file holds, from its header alone.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::error::FileResult;
-use super::safetensors::{Header, read_names, read_titles, text_tensor};
+use super::format::{Format, RowOptions, format_of, npy, npz, open_rows};
+use super::safetensors::{Header, text_tensor};
 use super::source::Source;
 use super::stored::Stored;
-use super::transfer::{Progress, checksum};
 
 /// What a file says of itself.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct FileInfo {
-    /// The name of its format.
-    pub format: &'static str,
+    /// Its format.
+    pub format: Format,
     /// Its size.
     pub bytes: u64,
     /// The tensors or tables in it, in its order.
@@ -73,11 +73,93 @@ impl PartInfo {
 /// Looks at a file without reading its data, whatever its size.
 ///
 /// # Errors
-/// [`FileError`](super::FileError): there is no such file, or its header is wrong.
+/// [`FileError`](super::FileError): there is no such file, its format cannot be told, or its header is wrong.
 pub fn inspect(path: &Path) -> FileResult<FileInfo> {
     let source = Source::open(path)?;
-    let header = Header::read(&source)?;
-    Ok(of_safetensors(&source, header))
+    let format = format_of(path)?;
+    match format {
+        Format::Safetensors => Ok(of_safetensors(&source, Header::read(&source)?)),
+        Format::Npy => {
+            let header = npy::read_header(path)?;
+            Ok(FileInfo { parts: vec![array(None, &header)], ..FileInfo::new(format, &source) })
+        }
+        Format::Npz => of_archive(&source, path),
+        _ => {
+            let reader = open_rows(path, &RowOptions { format: Some(format), ..Default::default() })?;
+            let info = reader.info();
+            let part = PartInfo {
+                role: Role::Table,
+                dtype: (format == Format::Word2vecBinary).then_some(Stored::F32),
+                shape: vec![info.rows.and_then(|rows| usize::try_from(rows).ok()), Some(info.dim)],
+                named: info.named,
+                ..PartInfo::new(None)
+            };
+            Ok(FileInfo { parts: vec![part], notes: info.notes.clone(), ..FileInfo::new(format, &source) })
+        }
+    }
+}
+
+impl FileInfo {
+    fn new(format: Format, source: &Source) -> FileInfo {
+        FileInfo { format, bytes: source.len(), parts: Vec::new(), metadata: BTreeMap::new(), notes: Vec::new() }
+    }
+}
+
+impl PartInfo {
+    fn new(name: Option<String>) -> PartInfo {
+        PartInfo {
+            name,
+            role: Role::Other,
+            dtype: None,
+            shape: Vec::new(),
+            offset: None,
+            bytes: None,
+            crc32: None,
+            named: false,
+            titled: false,
+        }
+    }
+}
+
+fn array(name: Option<String>, header: &npy::Header) -> PartInfo {
+    let dtype = match header.descr {
+        npy::Descr::Number(number) => Some(number.stored()),
+        _ => None,
+    };
+    PartInfo {
+        role: if dtype.is_some() && header.shape.len() == 2 { Role::Table } else { Role::Other },
+        dtype,
+        shape: header.shape.iter().copied().map(Some).collect(),
+        offset: Some(header.data),
+        bytes: header.bytes(),
+        ..PartInfo::new(name)
+    }
+}
+
+fn of_archive(source: &Source, path: &Path) -> FileResult<FileInfo> {
+    let mut info = FileInfo::new(Format::Npz, source);
+    for found in npz::list(path)? {
+        let crc32 = Some(found.crc32);
+        info.parts.push(match found.header {
+            // Where it begins in the archive tells nothing of where its values would be in memory.
+            Ok(header) => PartInfo { crc32, offset: None, ..array(Some(found.name), &header) },
+            Err(error) => {
+                info.notes.push(error.to_string());
+                PartInfo { crc32, bytes: Some(found.bytes), ..PartInfo::new(Some(found.name)) }
+            }
+        });
+    }
+    // Which of the texts are the words is the reader's to say.
+    let tables: Vec<Option<String>> =
+        info.parts.iter().filter(|part| part.role == Role::Table).map(|part| part.name.clone()).collect();
+    for table in tables {
+        if let Ok(reader) = open_rows(path, &RowOptions { format: Some(Format::Npz), table: table.clone(), ..Default::default() })
+            && let Some(part) = info.parts.iter_mut().find(|part| part.name == table)
+        {
+            part.named = reader.info().named;
+        }
+    }
+    Ok(info)
 }
 
 fn of_safetensors(source: &Source, header: Header) -> FileInfo {
@@ -106,61 +188,5 @@ fn of_safetensors(source: &Source, header: Header) -> FileInfo {
             titled: role == Role::Table && text(".titles"),
         }
     });
-    FileInfo { format: "safetensors", bytes: source.len(), parts: parts.collect(), notes: Vec::new(), metadata: header.metadata }
-}
-
-/// What became of a part of a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct VerifiedPart {
-    /// Its name, where it has one.
-    pub name: Option<String>,
-    /// How many bytes were read.
-    pub bytes: u64,
-    /// The outcome.
-    pub checked: Checked,
-}
-
-/// How a part compares with its checksum.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Checked {
-    /// It is what was written.
-    Equal,
-    /// It could be read; nothing tells whether it is what was written.
-    Unrecorded,
-    /// It is not what was written.
-    Damaged {
-        /// The CRC-32 that was recorded.
-        expected: u32,
-        /// The CRC-32 of what is there.
-        found: u32,
-    },
-}
-
-/// Reads all of a file, in parallel, and compares each part with its checksum if there is one. Damage is an outcome, not an error, so that all of
-/// it comes to light.
-///
-/// # Errors
-/// [`FileError`](super::FileError): the file cannot be read, or it is not what its format asks for.
-pub fn verify(path: &Path, progress: Progress<'_>) -> FileResult<Vec<VerifiedPart>> {
-    let source = Source::open(path)?;
-    let header = Header::read(&source)?;
-    let mut parts = Vec::new();
-    for tensor in &header.tensors {
-        let found = checksum(&source, tensor.offset, tensor.bytes, progress)?;
-        let checked = match tensor.crc32 {
-            Some(expected) if expected == found => Checked::Equal,
-            Some(expected) => Checked::Damaged { expected, found },
-            None => Checked::Unrecorded,
-        };
-        parts.push(VerifiedPart { name: Some(tensor.name.clone()), bytes: tensor.bytes, checked });
-    }
-    if parts.iter().all(|part| !matches!(part.checked, Checked::Damaged { .. })) {
-        for table in header.tensors.iter().filter(|tensor| tensor.shape.len() == 2) {
-            read_names(&source, &header, &table.name, table.shape[0])?;
-            read_titles(&source, &header, &table.name, table.shape[0])?;
-        }
-    }
-    Ok(parts)
+    FileInfo { parts: parts.collect(), metadata: header.metadata.clone(), ..FileInfo::new(Format::Safetensors, source) }
 }

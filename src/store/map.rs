@@ -19,6 +19,9 @@ use crate::{bf16, f16};
 /// What one task touches or hashes.
 const PIECE_BYTES: usize = 1 << 20;
 
+/// What helps when mapping does not.
+pub(super) const ONLY_READ: &str = "reading the table works, mapping it does not";
+
 /// How the pages of a mapped table will be used. It is advice: a system may do nothing about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -54,7 +57,7 @@ pub struct Mapped {
 impl Mapped {
     /// Maps a tensor that the file was found to have. Its shape is `[rows, dim]`.
     pub(crate) fn new(source: &Source, tensor: TensorInfo, [rows, dim]: [usize; 2]) -> FileResult<Mapped> {
-        let refuse = |problem: String| source.unsupported(format!("{problem}; reading the table works, mapping it does not"));
+        let refuse = |problem: String| source.unsupported(format!("{problem}; {ONLY_READ}"));
         let Some(dtype) = tensor.dtype.dtype() else {
             return Err(refuse(format!("the table is of {} values, which have to be converted", tensor.dtype)));
         };

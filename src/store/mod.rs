@@ -3,6 +3,7 @@
 pub(crate) mod atomic;
 mod block;
 mod bytes;
+mod collect;
 mod error;
 mod format;
 mod inspect;
@@ -14,16 +15,18 @@ mod stats;
 mod storage;
 mod stored;
 mod transfer;
+mod verify;
 
 pub use self::safetensors::{DEFAULT_TABLE, HEADER_CAP, Header, SafetensorsReader, SafetensorsWriter, TensorInfo};
 pub use atomic::Target;
 pub use block::{BLOCK_BYTES, Block, ReadRows, RowsInfo, Values, WriteRows};
 pub use error::{FileError, FileResult, Place};
 pub use format::{Format, NewRows, RowOptions, create_rows, open_rows, read_rows, write_rows};
-pub use inspect::{Checked, FileInfo, PartInfo, Role, VerifiedPart, inspect, verify};
+pub use inspect::{FileInfo, PartInfo, Role, inspect};
 pub use map::{Advice, Mapped};
 pub use open::{Open, OpenOptions, OpenTable, open, open_with};
 pub use stats::{Bin, FoundRows, TableStats, table_stats};
 pub use storage::{Disk, NewFile, Storage};
 pub use stored::Stored;
 pub use transfer::Progress;
+pub use verify::{Checked, VerifiedPart, verify};

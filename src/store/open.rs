@@ -3,10 +3,13 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
+use super::collect::collect_rows;
 use super::error::FileResult;
-use super::map::Mapped;
-use super::safetensors::{Header, check, choose, read_names, read_titles};
+use super::format::{Format, RowOptions, format_of, npy, open_rows};
+use super::map::{Mapped, ONLY_READ};
+use super::safetensors::{Header, TensorInfo, check, choose, read_names, read_titles};
 use super::source::Source;
+use super::stored::Stored;
 use super::transfer::{Progress, read_table};
 use crate::element::DType;
 use crate::table::{AnyTable, AnyView};
@@ -28,6 +31,10 @@ pub struct OpenOptions {
     pub table: Option<String>,
     /// How.
     pub open: Open,
+    /// The format; `None` if the file tells it.
+    pub format: Option<Format>,
+    /// Replace what is not UTF-8 in words by U+FFFD, with a note, instead of refusing it.
+    pub lossy: bool,
 }
 
 /// A table out of a file, with its words and titles if it has any.
@@ -65,37 +72,49 @@ enum Data {
     Mapped(Mapped),
 }
 
-/// Opens a table of a file.
+/// Opens a table of a file of any format.
+///
+/// Safetensors and npy are read in parallel, straight into the table. Of the other formats, those that say how many rows they have need memory for
+/// the table and a block; GloVe and CSV need twice the table for a moment. Safetensors and npy files can be mapped if their values are f32, f16 or
+/// bf16, row by row, and at multiples of their size from the start of the file: all that this library writes are.
 ///
 /// # Errors
-/// [`FileError`](super::FileError): there is no such file or table, or several; it is damaged; it cannot be mapped; there is not enough
-/// memory.
+/// [`FileError`](super::FileError): there is no such file or table, or several; it is damaged; it cannot be mapped; there is not enough memory.
 pub fn open(path: &Path, options: &OpenOptions) -> FileResult<OpenTable> {
     open_with(path, options, &|_| ())
 }
 
-/// [`open`] of a large table, for which somebody waits.
+/// [`open`] of a large table, for which somebody waits: `progress` counts the bytes of values.
 ///
 /// # Errors
 /// As [`open`].
 pub fn open_with(path: &Path, options: &OpenOptions, progress: Progress<'_>) -> FileResult<OpenTable> {
+    // A folder or a pipe is told from a file before its format is asked for.
     let source = Source::open(path)?;
+    let format = options.format.map_or_else(|| format_of(path), Ok)?;
+    match format {
+        Format::Safetensors => of_safetensors(source, options, progress),
+        Format::Npy => {
+            let header = npy::read_header(path)?;
+            match header.rows() {
+                Some((stored, shape)) => of_array(&source, &header, stored, shape, options, progress),
+                None if options.open == Open::Map => {
+                    Err(source.unsupported(format!("its values are in another order than a table's; {ONLY_READ}")))
+                }
+                None => streamed(&source, format, options, progress),
+            }
+        }
+        _ if options.open == Open::Map => Err(source.unsupported(format!("{format} files have no table to map; {ONLY_READ}"))),
+        _ => streamed(&source, format, options, progress),
+    }
+}
+
+fn of_safetensors(source: Source, options: &OpenOptions, progress: Progress<'_>) -> FileResult<OpenTable> {
     let header = Header::read(&source)?;
     let chosen = choose(&source, &header, options.table.as_deref())?;
-    let (tensor, shape) = (chosen.tensor, [chosen.rows, chosen.dim]);
-    let name = Some(tensor.name.clone());
-    let mut notes = Vec::new();
-    let data = match options.open {
-        Open::Map => Data::Mapped(Mapped::new(&source, tensor, shape)?),
-        Open::Read => {
-            notes.extend(tensor.dtype.note());
-            let (table, crc32) = read_table(&source, tensor.offset, tensor.dtype, shape, progress)?;
-            check(&source, &tensor, crc32)?;
-            Data::Owned(table)
-        }
-    };
-    let texts = Some((source, header));
-    let opened = OpenTable { name, data, notes, texts, words: OnceLock::new(), titles: OnceLock::new() };
+    let mut opened = placed(&source, chosen.tensor.clone(), [chosen.rows, chosen.dim], options, progress)?;
+    opened.name = Some(chosen.tensor.name);
+    opened.texts = Some((source, header));
     if options.open == Open::Read {
         opened.words()?;
         opened.titles()?;
@@ -103,7 +122,56 @@ pub fn open_with(path: &Path, options: &OpenOptions, progress: Progress<'_>) -> 
     Ok(opened)
 }
 
+fn of_array(
+    source: &Source,
+    header: &npy::Header,
+    dtype: Stored,
+    shape: [usize; 2],
+    options: &OpenOptions,
+    progress: Progress<'_>,
+) -> FileResult<OpenTable> {
+    let bytes = source.len() - header.data;
+    let tensor = TensorInfo { name: String::new(), dtype, shape: shape.to_vec(), offset: header.data, bytes, crc32: None };
+    placed(source, tensor, shape, options, progress)
+}
+
+/// A table whose rows lie one after the other in the file.
+fn placed(
+    source: &Source,
+    tensor: TensorInfo,
+    shape: [usize; 2],
+    options: &OpenOptions,
+    progress: Progress<'_>,
+) -> FileResult<OpenTable> {
+    let mut notes = Vec::new();
+    let data = match options.open {
+        Open::Map => Data::Mapped(Mapped::new(source, tensor, shape)?),
+        Open::Read => {
+            notes.extend(tensor.dtype.note());
+            let (table, crc32) = read_table(source, tensor.offset, tensor.dtype, shape, progress)?;
+            check(source, &tensor, crc32)?;
+            Data::Owned(table)
+        }
+    };
+    Ok(OpenTable::of(data, notes))
+}
+
+/// A table of a format that is read block by block.
+fn streamed(source: &Source, format: Format, options: &OpenOptions, progress: Progress<'_>) -> FileResult<OpenTable> {
+    let rows = RowOptions { format: Some(format), table: options.table.clone(), lossy: options.lossy };
+    let mut reader = open_rows(source.path(), &rows)?;
+    let (table, words) = collect_rows(&mut *reader, source.path(), source.len(), progress)?;
+    let info = reader.info();
+    let opened = OpenTable::of(Data::Owned(table), info.notes.clone());
+    let _ = opened.words.set(info.named.then_some(words));
+    Ok(opened)
+}
+
 impl OpenTable {
+    fn of(data: Data, notes: Vec<String>) -> OpenTable {
+        OpenTable { name: None, data, notes, texts: None, words: OnceLock::new(), titles: OnceLock::new() }
+    }
+
     /// The table's name, in formats where tables have one.
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()

@@ -3,8 +3,8 @@
 mod csv;
 mod detect;
 mod lines;
-mod npy;
-mod npz;
+pub(super) mod npy;
+pub(super) mod npz;
 mod number;
 mod sink;
 mod source;
@@ -175,6 +175,11 @@ pub fn open_rows(path: &Path, options: &RowOptions) -> FileResult<Box<dyn ReadRo
         return Ok(Box::new(SafetensorsReader::open(path, options.table.as_deref())?));
     }
     read_rows(file, &name, &RowOptions { format: Some(format), ..options.clone() })
+}
+
+/// The format of a file.
+pub(super) fn format_of(path: &Path) -> FileResult<Format> {
+    detect(&mut File::open(path).map_err(|error| FileError::io(path, "open the file", &error))?, path)
 }
 
 /// The format of an open file, which is at its start before and after.

@@ -4,6 +4,7 @@ use half::{bf16, f16};
 
 use crate::element::DType;
 use crate::store::block::Values;
+use crate::store::stored::Stored;
 
 /// The `descr` of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +88,25 @@ impl Number {
             (Kind::Float, 2) => DType::F16,
             (Kind::BFloat16, _) => DType::BF16,
             _ => DType::F32,
+        }
+    }
+
+    /// The type of the values.
+    pub(in crate::store) fn stored(self) -> Stored {
+        match (self.kind, self.size) {
+            (Kind::Float, 2) => Stored::F16,
+            (Kind::Float, 4) => Stored::F32,
+            (Kind::Float, _) => Stored::F64,
+            (Kind::BFloat16, _) => Stored::BF16,
+            (Kind::Bool, _) => Stored::Bool,
+            (Kind::Signed, 1) => Stored::I8,
+            (Kind::Signed, 2) => Stored::I16,
+            (Kind::Signed, 4) => Stored::I32,
+            (Kind::Signed, _) => Stored::I64,
+            (Kind::Unsigned, 1) => Stored::U8,
+            (Kind::Unsigned, 2) => Stored::U16,
+            (Kind::Unsigned, 4) => Stored::U32,
+            (Kind::Unsigned, _) => Stored::U64,
         }
     }
 

@@ -1,11 +1,14 @@
 //! The header: a Python dictionary with three keys.
 
+use std::fs::File;
 use std::io::Read;
+use std::path::Path;
 
 use super::element::Descr;
 use crate::store::error::{FileError, FileResult, Place};
 use crate::store::format::number::shown;
 use crate::store::format::source::{cannot_read, fill};
+use crate::store::stored::Stored;
 
 /// A longer header is refused. NumPy itself refuses more than 10,000 bytes.
 const LONGEST: usize = 64 << 10;
@@ -53,11 +56,35 @@ impl Header {
         Ok(Header { descr, fortran_order, shape, data: (first + length) as u64 })
     }
 
+    /// The type and shape of rows of numbers that lie one after the other, as a table's do; `None` of any other array.
+    pub(in crate::store) fn rows(&self) -> Option<(Stored, [usize; 2])> {
+        match self.descr {
+            Descr::Number(number) if !self.fortran_order && (!number.big || number.size == 1) => {
+                Some((number.stored(), self.shape[..].try_into().ok()?))
+            }
+            _ => None,
+        }
+    }
+
     /// How many bytes the values take, if that is a number.
     pub(in crate::store) fn bytes(&self) -> Option<u64> {
         let values = self.shape.iter().try_fold(1u64, |product, &n| product.checked_mul(n as u64))?;
         values.checked_mul(self.descr.size()? as u64)
     }
+}
+
+/// The header of a file, and whether the file has as many bytes as it says.
+pub(in crate::store) fn read_header(path: &Path) -> FileResult<Header> {
+    let name = path.display().to_string();
+    let mut file = File::open(path).map_err(|error| FileError::io(path, "open the file", &error))?;
+    let header = Header::read(&mut file, &name)?;
+    let there = file.metadata().map_err(cannot_read(&name))?.len().saturating_sub(header.data);
+    if header.bytes() != Some(there) {
+        let needed = header.bytes().map_or("more than 2^64".to_owned(), |needed| needed.to_string());
+        let problem = format!("values of the shape {:?} take {needed} bytes, but {there} follow the header", header.shape);
+        return Err(FileError::malformed(name, Place::Byte(header.data), problem));
+    }
+    Ok(header)
 }
 
 /// A parser of the part of Python's literals that `numpy.save` writes.

@@ -18,7 +18,7 @@ pub(super) struct Entry {
     at: u64,
     stored_bytes: u64,
     deflated: bool,
-    crc32: u32,
+    pub(super) crc32: u32,
 }
 
 /// An archive whose files can be read at the same time.

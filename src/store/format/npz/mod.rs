@@ -2,9 +2,11 @@
 //! only array of texts with as many entries.
 
 mod entry;
+mod list;
 mod read;
 mod words;
 mod write;
 
+pub(in crate::store) use list::{list, verify};
 pub(super) use read::NpzReader;
 pub(super) use write::NpzWriter;
