@@ -90,6 +90,15 @@ impl Number for f32 {
     }
 }
 
+impl Number for f64 {
+    fn json(self) -> Value {
+        self.into()
+    }
+    fn of(value: &Value) -> Option<f64> {
+        value.as_f64()
+    }
+}
+
 trait FromWide: Sized {
     fn from_value(wide: f64) -> Option<Self>;
 }
@@ -171,7 +180,7 @@ impl OptimizerRecord {
         let unknown = || Error::UnknownName {
             what: "list of hyperparameters",
             given: Value::Object(self.hyperparameters.clone()).to_string(),
-            expected: "those of the optimizer, each a number of 32 bits or true or false",
+            expected: "those of the optimizer, each a number as wide as it is, or true or false",
         };
         let rule = rule(defaults, &self.hyperparameters).ok_or_else(unknown)?;
         rule.validate()?;

@@ -3,6 +3,7 @@
 pub(crate) mod atomic;
 mod block;
 mod bytes;
+mod checkpoint;
 mod collect;
 mod error;
 mod format;
@@ -20,6 +21,7 @@ mod verify;
 pub use self::safetensors::{DEFAULT_TABLE, HEADER_CAP, Header, SafetensorsReader, SafetensorsWriter, TensorInfo};
 pub use atomic::Target;
 pub use block::{BLOCK_BYTES, Block, ReadRows, RowsInfo, Values, WriteRows};
+pub use checkpoint::{Checkpoint, CheckpointInfo, Checkpoints, Progress, Restored, Saved, Snapshot, TableInfo};
 pub use error::{FileError, FileResult, Place};
 pub use format::{Format, NewRows, RowOptions, create_rows, open_rows, read_rows, write_rows};
 pub use inspect::{FileInfo, PartInfo, Role, inspect};

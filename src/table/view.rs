@@ -94,6 +94,12 @@ impl<'a, E: Element> TableView<'a, E> {
         Some(&self.values[row * self.layout.stride..])
     }
 
+    /// Some rows in one slice, where nothing lies between them. They must be there.
+    pub(crate) fn dense(&self, rows: std::ops::Range<usize>) -> Option<&'a [E]> {
+        let Layout { dim, stride, .. } = self.layout;
+        (stride == dim).then(|| &self.values[rows.start * dim..rows.end * dim])
+    }
+
     /// The rows in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &'a [E]> + use<'a, E> {
         let (values, layout) = (self.values, self.layout);

@@ -1,0 +1,30 @@
+//! Checkpoints: the state of a training in a folder, whole or not at all.
+//!
+//! A folder holds safetensors files, which Python's package of that name reads without us, and a manifest for each step:
+//!
+//! ```text
+//! step-100.json                           what belongs to step 100, with lengths and checksums
+//! step-100.0.1-of-2.safetensors           users, users.optimizer.sum, users.ids, items.from-row-0
+//! step-100.0.2-of-2.safetensors           items.from-row-40000, …
+//! step-120.json                           a delta: the rows that changed since step 100
+//! step-120.0.1-of-1.safetensors           users [changed, dim], users.rows [changed], …
+//! ```
+//!
+//! Shards are written first, each under a temporary name, brought onto the disk and renamed; the manifest comes last. A crash at any
+//! moment leaves the checkpoints that were there, or those and the new one.
+
+mod content;
+mod folder;
+mod manifest;
+mod names;
+mod progress;
+mod read;
+mod restored;
+mod snapshot;
+mod sweep;
+mod write;
+
+pub use folder::{CheckpointInfo, Checkpoints, Saved, TableInfo};
+pub use progress::Progress;
+pub use restored::{Checkpoint, Restored};
+pub use snapshot::Snapshot;

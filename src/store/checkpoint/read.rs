@@ -1,0 +1,305 @@
+//! Shards read back: every byte of them is compared with what was written.
+
+use std::collections::HashMap;
+use std::io::{self, Read};
+use std::path::Path;
+
+use bytemuck::Pod;
+use crc32fast::Hasher;
+use rayon::prelude::*;
+
+use super::content::{CHUNK_BYTES, room};
+use super::manifest::{FileRecord, Manifest, PieceRecord, TensorRecord};
+use super::progress::Meter;
+use crate::element::Element;
+use crate::error::Error;
+use crate::store::bytes::fill_bytes;
+use crate::store::error::{FileError, FileResult, Place};
+use crate::store::safetensors::Header;
+use crate::store::source::Source;
+use crate::table::{AnyViewMut, TableViewMut};
+
+/// The files of one checkpoint: they are there, as long as they should be, and their headers say what the manifest says.
+pub(super) struct Shards<'m> {
+    manifest: &'m Manifest,
+    files: Vec<Source>,
+    meter: &'m Meter,
+}
+
+impl<'m> Shards<'m> {
+    pub(super) fn open(folder: &Path, manifest: &'m Manifest, meter: &'m Meter) -> FileResult<Shards<'m>> {
+        let mut pieces: Vec<HashMap<&str, (&TensorRecord, &PieceRecord)>> = vec![HashMap::new(); manifest.files.len()];
+        for tensor in &manifest.tensors {
+            for piece in &tensor.pieces {
+                if pieces[piece.file].insert(&piece.tensor, (tensor, piece)).is_some() {
+                    let name = folder.join(&manifest.files[piece.file].name).display().to_string();
+                    return Err(FileError::malformed(name, Place::Whole, format!("the manifest names {:?} twice", piece.tensor)));
+                }
+            }
+        }
+        let files = manifest.files.iter().zip(pieces);
+        let open = |(file, pieces): (&FileRecord, HashMap<_, _>)| open_shard(&folder.join(&file.name), file, &pieces);
+        Ok(Shards { manifest, files: files.map(open).collect::<FileResult<_>>()?, meter })
+    }
+
+    /// A tensor that the manifest has: its consistency was checked.
+    fn tensor(&self, name: &str) -> FileResult<&'m TensorRecord> {
+        self.manifest.tensor(name).ok_or_else(|| FileError::malformed(name, Place::Whole, "there is no such tensor"))
+    }
+
+    /// Fills a table with the rows of a tensor of the same shape, in parallel.
+    pub(super) fn fill(&self, name: &str, table: AnyViewMut<'_>) -> FileResult<()> {
+        let tensor = self.tensor(name)?;
+        match table {
+            AnyViewMut::F32(table) => self.fill_typed(tensor, table),
+            AnyViewMut::F16(table) => self.fill_typed(tensor, table),
+            AnyViewMut::BF16(table) => self.fill_typed(tensor, table),
+        }
+    }
+
+    fn fill_typed<E: Element + Pod>(&self, tensor: &TensorRecord, table: TableViewMut<'_, E>) -> FileResult<()> {
+        let (dim, stride) = (table.dim(), table.stride());
+        let row_bytes = dim * size_of::<E>();
+        let values = table.into_values();
+        let mut first = 0;
+        for piece in &tensor.pieces {
+            let source = &self.files[piece.file];
+            let cells = &mut values[first * stride..(first + piece.rows) * stride];
+            first += piece.rows;
+            if cells.is_empty() {
+                continue;
+            }
+            let rows = (CHUNK_BYTES / row_bytes).max(1);
+            let read = |(at, cells): (usize, &mut [E])| -> FileResult<Hasher> {
+                let mut hasher = Hasher::new();
+                let mut offset = piece.offset + at as u64 * (rows * row_bytes) as u64;
+                let mut fill = |cells: &mut [E]| {
+                    fill_bytes(cells, |bytes| {
+                        source.read(offset, bytes)?;
+                        hasher.update(bytes);
+                        offset += bytes.len() as u64;
+                        Ok(())
+                    })
+                };
+                if stride == dim {
+                    fill(cells)?;
+                } else {
+                    let mut packed =
+                        zeros::<E>(cells.len() / stride * dim).map_err(|error| FileError::engine(source.name(), error))?;
+                    fill(&mut packed)?;
+                    for (row, packed) in cells.chunks_exact_mut(stride).zip(packed.chunks_exact(dim)) {
+                        row[..dim].copy_from_slice(packed);
+                    }
+                }
+                self.meter.add((cells.len() / stride * row_bytes) as u64);
+                Ok(hasher)
+            };
+            let hashers: FileResult<Vec<Hasher>> = cells.par_chunks_mut(rows * stride).enumerate().map(read).collect();
+            let mut whole = Hasher::new();
+            hashers?.iter().for_each(|hasher| whole.combine(hasher));
+            check(source, piece, whole.finalize())?;
+        }
+        Ok(())
+    }
+
+    /// Replaces the rows of a table that the tensor of row numbers lists by those of a tensor.
+    pub(super) fn overwrite(&self, rows: &str, name: &str, table: AnyViewMut<'_>) -> FileResult<()> {
+        let (rows, values) = (self.reader(rows)?, self.reader(name)?);
+        match table {
+            AnyViewMut::F32(table) => overwrite(rows, values, table),
+            AnyViewMut::F16(table) => overwrite(rows, values, table),
+            AnyViewMut::BF16(table) => overwrite(rows, values, table),
+        }
+    }
+
+    /// A text: a JSON array with an entry for each of so many rows.
+    pub(super) fn texts<T: serde::de::DeserializeOwned>(&self, name: &str, rows: usize) -> FileResult<Vec<T>> {
+        let mut reader = io::BufReader::with_capacity(CHUNK_BYTES, self.reader(name)?);
+        let parsed: serde_json::Result<Vec<T>> = serde_json::from_reader(&mut reader);
+        let reader = reader.into_inner();
+        // Damage is told from a text that is none: whatever the parser did not want is read as well.
+        let name = reader.name();
+        reader.finish()?;
+        let texts =
+            parsed.map_err(|error| FileError::malformed(&name, Place::Whole, format!("it is no JSON array of texts: {error}")))?;
+        if texts.len() != rows {
+            let problem = format!("it has {} texts, and the table {rows} rows", texts.len());
+            return Err(FileError::malformed(name, Place::Whole, problem));
+        }
+        Ok(texts)
+    }
+
+    /// Reads every tensor and keeps nothing.
+    pub(super) fn verify(&self) -> FileResult<()> {
+        for piece in self.manifest.tensors.iter().flat_map(|tensor| &tensor.pieces) {
+            let source = &self.files[piece.file];
+            let starts: Vec<u64> = (0..piece.bytes).step_by(CHUNK_BYTES).collect();
+            let hash = |room: &mut crate::Result<Vec<u8>>, &start: &u64| -> FileResult<Hasher> {
+                let room = room.as_mut().map_err(|error| FileError::engine(source.name(), error.clone()))?;
+                let bytes = (piece.bytes - start).min(CHUNK_BYTES as u64);
+                room.resize(bytes as usize, 0);
+                source.read(piece.offset + start, room)?;
+                let mut hasher = Hasher::new();
+                hasher.update(room);
+                self.meter.add(bytes);
+                Ok(hasher)
+            };
+            let hashers: FileResult<Vec<Hasher>> = starts.par_iter().map_init(room, hash).collect();
+            let mut whole = Hasher::new();
+            hashers?.iter().for_each(|hasher| whole.combine(hasher));
+            check(source, piece, whole.finalize())?;
+        }
+        Ok(())
+    }
+
+    fn reader(&self, name: &str) -> FileResult<TensorReader<'_>> {
+        let tensor = self.tensor(name)?;
+        Ok(TensorReader { shards: self, tensor, piece: 0, at: 0, hasher: Hasher::new(), failed: None })
+    }
+}
+
+fn check(source: &Source, piece: &PieceRecord, found: u32) -> FileResult<()> {
+    if found == piece.crc32.0 {
+        return Ok(());
+    }
+    let what = format!("tensor {:?}", piece.tensor);
+    Err(FileError::Checksum { path: source.name(), what, expected: piece.crc32.0, found })
+}
+
+/// Zeros, or an error where there is no memory for them.
+fn zeros<E: Pod>(len: usize) -> Result<Vec<E>, Error> {
+    let mut values = Vec::new();
+    values.try_reserve_exact(len).map_err(|_| Error::OutOfMemory { bytes: len * size_of::<E>() })?;
+    values.resize(len, E::zeroed());
+    Ok(values)
+}
+
+fn open_shard(path: &Path, file: &FileRecord, pieces: &HashMap<&str, (&TensorRecord, &PieceRecord)>) -> FileResult<Source> {
+    let source = Source::open(path)?;
+    if source.len() != file.bytes {
+        return Err(source.malformed(Place::Whole, format!("it has {} bytes, and the manifest says {}", source.len(), file.bytes)));
+    }
+    let header = Header::read(&source)?;
+    if header.crc32 != file.header_crc32.0 {
+        let (expected, found) = (file.header_crc32.0, header.crc32);
+        return Err(FileError::Checksum { path: source.name(), what: "the header".into(), expected, found });
+    }
+    let mut found = 0;
+    for tensor in &header.tensors {
+        let same = pieces.get(tensor.name.as_str()).is_some_and(|(record, piece)| {
+            found += 1;
+            let same_shape = tensor.shape.first() == Some(&piece.rows) && tensor.shape.get(1..) == record.shape.get(1..);
+            same_shape && tensor.dtype == record.dtype.stored() && (tensor.offset, tensor.bytes) == (piece.offset, piece.bytes)
+        });
+        // Nothing else covers the few zeros between tensors.
+        let padding = || tensor.name.starts_with("__padding__.") && tensor.bytes < 64;
+        if !same && !padding() {
+            return Err(source.malformed(Place::Whole, format!("tensor {:?} is not as the manifest says", tensor.name)));
+        }
+        if !same && source.read_vec(tensor.offset, tensor.bytes)?.iter().any(|&byte| byte != 0) {
+            return Err(source.malformed(Place::Byte(tensor.offset), "what lies between two tensors is not zero"));
+        }
+    }
+    if found != pieces.len() {
+        return Err(source.malformed(Place::Whole, "it lacks a tensor that the manifest names"));
+    }
+    Ok(source)
+}
+
+/// The bytes of a tensor in order, whatever files they are in.
+struct TensorReader<'s> {
+    shards: &'s Shards<'s>,
+    tensor: &'s TensorRecord,
+    piece: usize,
+    /// How much of the piece is read.
+    at: u64,
+    hasher: Hasher,
+    failed: Option<FileError>,
+}
+
+impl TensorReader<'_> {
+    /// The tensor and its file, for errors.
+    fn name(&self) -> String {
+        let piece = self.tensor.pieces.get(self.piece).or(self.tensor.pieces.last());
+        let file = piece.map_or(String::new(), |piece| format!("{}: ", self.shards.files[piece.file].name()));
+        format!("{file}tensor {:?}", self.tensor.name)
+    }
+
+    fn some(&mut self, into: &mut [u8]) -> FileResult<usize> {
+        while let Some(piece) = self.tensor.pieces.get(self.piece) {
+            let source = &self.shards.files[piece.file];
+            let left = piece.bytes - self.at;
+            if left > 0 {
+                let len = into.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                source.read(piece.offset + self.at, &mut into[..len])?;
+                self.hasher.update(&into[..len]);
+                self.at += len as u64;
+                self.shards.meter.add(len as u64);
+                return Ok(len);
+            }
+            check(source, piece, std::mem::take(&mut self.hasher).finalize())?;
+            (self.piece, self.at) = (self.piece + 1, 0);
+        }
+        Ok(0)
+    }
+
+    fn exactly(&mut self, mut into: &mut [u8]) -> FileResult<()> {
+        while !into.is_empty() {
+            match self.some(into)? {
+                0 => return Err(FileError::malformed(self.name(), Place::Whole, "it ends too early")),
+                len => into = &mut into[len..],
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads to the end, where the last checksum is compared.
+    fn finish(mut self) -> FileResult<()> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let mut rest = [0; 4096];
+        while self.some(&mut rest)? > 0 {}
+        Ok(())
+    }
+}
+
+impl Read for TensorReader<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.some(into).map_err(|error| {
+            let told = io::Error::other(error.to_string());
+            self.failed = Some(error);
+            told
+        })
+    }
+}
+
+/// Replaces rows of a table by those that follow each other in `values`; `rows` lists their numbers, ascending.
+fn overwrite<E: Element + Pod>(
+    mut rows: TensorReader<'_>,
+    mut values: TensorReader<'_>,
+    mut table: TableViewMut<'_, E>,
+) -> FileResult<()> {
+    let (count, dim) = (rows.tensor.shape[0], table.dim());
+    let at_a_time = (CHUNK_BYTES / (dim * size_of::<E>()).max(size_of::<u32>())).max(1).min(count);
+    let engine = |error| FileError::engine(rows.name(), error);
+    let mut numbers = zeros::<u32>(at_a_time).map_err(engine)?;
+    let mut packed = zeros::<E>(at_a_time * dim).map_err(engine)?;
+    let mut next = 0;
+    for from in (0..count).step_by(at_a_time.max(1)) {
+        let some = (count - from).min(at_a_time);
+        fill_bytes(&mut numbers[..some], |bytes| rows.exactly(bytes))?;
+        fill_bytes(&mut packed[..some * dim], |bytes| values.exactly(bytes))?;
+        for (at, &row) in numbers[..some].iter().enumerate() {
+            let cells = if row < next { None } else { table.row_mut(row as usize) };
+            let Some(cells) = cells else {
+                let problem = format!("row {row} at position {} is out of order or not below {}", from + at, table.rows());
+                return Err(FileError::malformed(rows.name(), Place::Whole, problem));
+            };
+            cells.copy_from_slice(&packed[at * dim..(at + 1) * dim]);
+            next = row.saturating_add(1);
+        }
+    }
+    rows.finish()?;
+    values.finish()
+}
