@@ -33,7 +33,9 @@ fn loaded(folder: &Path) -> Image {
 fn every_optimizer_and_element_comes_back() {
     // 63 f32 are padded to 64, and packed on their way to the file.
     for (dim, shard_bytes) in [(4, u64::MAX), (63, 1000), (63, 1), (1, 64)] {
-        for rule in Rule::NAMES {
+        // Many files take their time to get onto a disk.
+        let rules = if shard_bytes == 1 { &["adam"][..] } else { &Rule::NAMES };
+        for rule in rules {
             for dtype in DTYPES {
                 let folder = tempdir().unwrap();
                 let mut state = State::new(rule.parse().unwrap(), dtype, 9, dim);
@@ -358,7 +360,7 @@ fn progress_goes_to_the_end() {
     let state = State::new(adam(), DType::F32, 5_000, 63);
     let bytes = saver.save(&state.snapshot().unwrap()).unwrap().bytes;
     let take = || std::mem::take(&mut *seen.lock().unwrap());
-    let complete = |all: Vec<hotrow::store::Progress>| {
+    let complete = |all: Vec<hotrow::store::CheckpointProgress>| {
         assert!(all.len() > 3);
         let most = all.iter().map(|progress| progress.bytes).max().unwrap();
         assert!(all.iter().all(|progress| progress.total == most) && most <= bytes, "{most} of {bytes}");

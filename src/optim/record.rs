@@ -72,15 +72,6 @@ impl Number for bool {
     }
 }
 
-impl Number for f64 {
-    fn json(self) -> Value {
-        self.into()
-    }
-    fn of(value: &Value) -> Option<f64> {
-        value.as_f64()
-    }
-}
-
 impl Number for f32 {
     fn json(self) -> Value {
         f64::from(self).into()

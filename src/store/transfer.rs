@@ -137,16 +137,20 @@ pub(crate) fn checksum(source: &Source, offset: u64, bytes: u64, progress: Progr
 }
 
 /// Why a table was not read: the file's fault, or the engine's, which does not know of the file.
-enum Failure {
+pub(crate) enum Failure {
     File(FileError),
     Engine(crate::Error),
 }
 
 impl Failure {
     fn of(self, source: &Source) -> FileError {
+        self.named(source.name())
+    }
+
+    pub(crate) fn named(self, name: impl Into<String>) -> FileError {
         match self {
             Failure::File(error) => error,
-            Failure::Engine(error) => FileError::engine(source.name(), error),
+            Failure::Engine(error) => FileError::engine(name, error),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::content::fingerprint;
 use super::manifest::{Base, Crc, Kind, MANIFEST_CAP, Manifest, Number, TensorRecord, Texts};
 use super::names;
-use super::progress::{Listener, Meter, Progress};
+use super::progress::{CheckpointProgress, Listener, Meter};
 use super::read::Shards;
 use super::restored::{Checkpoint, Restoring};
 use super::snapshot::Snapshot;
@@ -156,7 +156,7 @@ impl Checkpoints {
 
     /// The same, telling how far saving and loading have come. Several threads call.
     #[must_use]
-    pub fn with_progress(self, listener: impl Fn(Progress) + Send + Sync + 'static) -> Checkpoints {
+    pub fn with_progress(self, listener: impl Fn(CheckpointProgress) + Send + Sync + 'static) -> Checkpoints {
         Checkpoints { listener: Listener(Some(Arc::new(listener))), ..self }
     }
 

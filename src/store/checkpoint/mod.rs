@@ -25,6 +25,6 @@ mod sweep;
 mod write;
 
 pub use folder::{CheckpointInfo, Checkpoints, Saved, TableInfo};
-pub use progress::Progress;
+pub use progress::CheckpointProgress;
 pub use restored::{Checkpoint, Restored};
 pub use snapshot::Snapshot;

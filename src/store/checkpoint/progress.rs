@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How much of a checkpoint is written or read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
+pub struct CheckpointProgress {
     /// So many bytes of tensors.
     pub bytes: u64,
     /// Of so many.
@@ -15,7 +15,7 @@ pub struct Progress {
 
 /// Who wants to know. It is called from several threads.
 #[derive(Clone, Default)]
-pub(super) struct Listener(pub(super) Option<Arc<dyn Fn(Progress) + Send + Sync>>);
+pub(super) struct Listener(pub(super) Option<Arc<dyn Fn(CheckpointProgress) + Send + Sync>>);
 
 impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -39,7 +39,7 @@ impl Meter {
     pub(super) fn add(&self, bytes: u64) {
         let bytes = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if let Some(listener) = &self.listener.0 {
-            listener(Progress { bytes, total: self.total });
+            listener(CheckpointProgress { bytes, total: self.total });
         }
     }
 }

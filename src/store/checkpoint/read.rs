@@ -6,18 +6,19 @@ use std::path::Path;
 
 use bytemuck::Pod;
 use crc32fast::Hasher;
-use rayon::prelude::*;
+use half::{bf16, f16};
 
-use super::content::{CHUNK_BYTES, room};
+use super::content::CHUNK_BYTES;
 use super::manifest::{FileRecord, Manifest, PieceRecord, TensorRecord};
 use super::progress::Meter;
-use crate::element::Element;
+use crate::element::{DType, Element};
 use crate::error::Error;
 use crate::store::bytes::fill_bytes;
 use crate::store::error::{FileError, FileResult, Place};
 use crate::store::safetensors::Header;
 use crate::store::source::Source;
-use crate::table::{AnyViewMut, TableViewMut};
+use crate::store::transfer::{Failure, Pieces, checksum};
+use crate::table::{AnyTable, AnyViewMut, Table, TableViewMut};
 
 /// The files of one checkpoint: they are there, as long as they should be, and their headers say what the manifest says.
 pub(super) struct Shards<'m> {
@@ -47,59 +48,49 @@ impl<'m> Shards<'m> {
         self.manifest.tensor(name).ok_or_else(|| FileError::malformed(name, Place::Whole, "there is no such tensor"))
     }
 
-    /// Fills a table with the rows of a tensor of the same shape, in parallel.
-    pub(super) fn fill(&self, name: &str, table: AnyViewMut<'_>) -> FileResult<()> {
+    /// The table that a tensor of this element and shape is, read in parallel without a second copy.
+    pub(super) fn table(&self, name: &str, dtype: DType, shape: [usize; 2]) -> FileResult<AnyTable> {
         let tensor = self.tensor(name)?;
-        match table {
-            AnyViewMut::F32(table) => self.fill_typed(tensor, table),
-            AnyViewMut::F16(table) => self.fill_typed(tensor, table),
-            AnyViewMut::BF16(table) => self.fill_typed(tensor, table),
-        }
+        Ok(match dtype {
+            DType::F32 => self.table_of::<f32>(tensor, shape)?.into(),
+            DType::F16 => self.table_of::<f16>(tensor, shape)?.into(),
+            DType::BF16 => self.table_of::<bf16>(tensor, shape)?.into(),
+        })
     }
 
-    fn fill_typed<E: Element + Pod>(&self, tensor: &TensorRecord, table: TableViewMut<'_, E>) -> FileResult<()> {
-        let (dim, stride) = (table.dim(), table.stride());
-        let row_bytes = dim * size_of::<E>();
-        let values = table.into_values();
-        let mut first = 0;
+    /// [`table`](Shards::table) of a type.
+    pub(super) fn state(&self, name: &str, shape: [usize; 2]) -> FileResult<Table<f32>> {
+        self.table_of(self.tensor(name)?, shape)
+    }
+
+    fn table_of<E: Element + Pod>(&self, tensor: &TensorRecord, [rows, dim]: [usize; 2]) -> FileResult<Table<E>> {
+        let mut ends = Vec::new();
         for piece in &tensor.pieces {
-            let source = &self.files[piece.file];
-            let cells = &mut values[first * stride..(first + piece.rows) * stride];
-            first += piece.rows;
-            if cells.is_empty() {
-                continue;
-            }
-            let rows = (CHUNK_BYTES / row_bytes).max(1);
-            let read = |(at, cells): (usize, &mut [E])| -> FileResult<Hasher> {
-                let mut hasher = Hasher::new();
-                let mut offset = piece.offset + at as u64 * (rows * row_bytes) as u64;
-                let mut fill = |cells: &mut [E]| {
-                    fill_bytes(cells, |bytes| {
-                        source.read(offset, bytes)?;
-                        hasher.update(bytes);
-                        offset += bytes.len() as u64;
-                        Ok(())
-                    })
-                };
-                if stride == dim {
-                    fill(cells)?;
-                } else {
-                    let mut packed =
-                        zeros::<E>(cells.len() / stride * dim).map_err(|error| FileError::engine(source.name(), error))?;
-                    fill(&mut packed)?;
-                    for (row, packed) in cells.chunks_exact_mut(stride).zip(packed.chunks_exact(dim)) {
-                        row[..dim].copy_from_slice(packed);
-                    }
-                }
-                self.meter.add((cells.len() / stride * row_bytes) as u64);
-                Ok(hasher)
-            };
-            let hashers: FileResult<Vec<Hasher>> = cells.par_chunks_mut(rows * stride).enumerate().map(read).collect();
-            let mut whole = Hasher::new();
-            hashers?.iter().for_each(|hasher| whole.combine(hasher));
-            check(source, piece, whole.finalize())?;
+            ends.push(ends.last().copied().unwrap_or(0) + piece.bytes);
         }
-        Ok(())
+        let crcs: Vec<Pieces> = tensor.pieces.iter().map(|_| Pieces::default()).collect();
+        let table = Table::read(rows, dim, |first, values| {
+            fill_bytes(values, |mut bytes| {
+                let mut at = (first * size_of::<E>()) as u64;
+                while !bytes.is_empty() {
+                    let which = ends.partition_point(|&end| end <= at);
+                    let piece = &tensor.pieces[which];
+                    let inside = at - (ends[which] - piece.bytes);
+                    let len = (piece.bytes - inside).min(bytes.len() as u64);
+                    let (now, later) = bytes.split_at_mut(len as usize);
+                    self.files[piece.file].read(piece.offset + inside, now)?;
+                    crcs[which].add(inside, now);
+                    self.meter.add(len);
+                    (bytes, at) = (later, at + len);
+                }
+                Ok(())
+            })
+        });
+        let table = table.map_err(|error: Failure| error.named(format!("tensor {:?}", tensor.name)))?;
+        for (piece, crc) in tensor.pieces.iter().zip(crcs) {
+            check(&self.files[piece.file], piece, crc.crc32())?;
+        }
+        Ok(table)
     }
 
     /// Replaces the rows of a table that the tensor of row numbers lists by those of a tensor.
@@ -133,21 +124,7 @@ impl<'m> Shards<'m> {
     pub(super) fn verify(&self) -> FileResult<()> {
         for piece in self.manifest.tensors.iter().flat_map(|tensor| &tensor.pieces) {
             let source = &self.files[piece.file];
-            let starts: Vec<u64> = (0..piece.bytes).step_by(CHUNK_BYTES).collect();
-            let hash = |room: &mut crate::Result<Vec<u8>>, &start: &u64| -> FileResult<Hasher> {
-                let room = room.as_mut().map_err(|error| FileError::engine(source.name(), error.clone()))?;
-                let bytes = (piece.bytes - start).min(CHUNK_BYTES as u64);
-                room.resize(bytes as usize, 0);
-                source.read(piece.offset + start, room)?;
-                let mut hasher = Hasher::new();
-                hasher.update(room);
-                self.meter.add(bytes);
-                Ok(hasher)
-            };
-            let hashers: FileResult<Vec<Hasher>> = starts.par_iter().map_init(room, hash).collect();
-            let mut whole = Hasher::new();
-            hashers?.iter().for_each(|hasher| whole.combine(hasher));
-            check(source, piece, whole.finalize())?;
+            check(source, piece, checksum(source, piece.offset, piece.bytes, &|bytes| self.meter.add(bytes))?)?;
         }
         Ok(())
     }

@@ -6,8 +6,6 @@ use serde_json::value::RawValue;
 use super::manifest::{Manifest, TableRecord, Texts, ids_name, rows_name, state_name, titles_name};
 use super::read::Shards;
 use super::snapshot::Snapshot;
-use crate::element::DType;
-use crate::error::Result;
 use crate::optim::Optimizer;
 use crate::store::error::{FileError, FileResult};
 use crate::table::{AnyTable, Table};
@@ -110,14 +108,10 @@ impl Restoring {
         let mut tables = Vec::new();
         for record in &manifest.tables {
             let [rows, dim] = record.shape;
-            let engine = |error| FileError::engine(name, error);
-            let mut table = zeros(record.dtype.into(), rows, dim).map_err(engine)?;
-            shards.fill(&record.name, table.view_mut())?;
+            let table = shards.table(&record.name, record.dtype.into(), record.shape)?;
             let mut states = Vec::new();
             for (state, one) in states_of(record, name)? {
-                let mut table = Table::zeros(rows, if one { 1 } else { dim }).map_err(engine)?;
-                shards.fill(&state_name(&record.name, state), table.view_mut().erase())?;
-                states.push(table);
+                states.push(shards.state(&state_name(&record.name, state), [rows, if one { 1 } else { dim }])?);
             }
             let mut partial = Partial { table, states, ids: None, titles: None };
             partial.read_texts(record, shards)?;
@@ -171,12 +165,4 @@ impl Partial {
 fn states_of(record: &TableRecord, name: &str) -> FileResult<Vec<(&'static str, bool)>> {
     let states = record.optimizer.as_ref().map_or(Ok(Vec::new()), |optimizer| optimizer.states());
     states.map_err(|error| FileError::engine(name, error))
-}
-
-fn zeros(dtype: DType, rows: usize, dim: usize) -> Result<AnyTable> {
-    Ok(match dtype {
-        DType::F32 => AnyTable::F32(Table::zeros(rows, dim)?),
-        DType::F16 => AnyTable::F16(Table::zeros(rows, dim)?),
-        DType::BF16 => AnyTable::BF16(Table::zeros(rows, dim)?),
-    })
 }
