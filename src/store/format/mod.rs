@@ -19,7 +19,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use super::atomic::{Target, folder_of};
-use super::block::{ReadRows, WriteRows};
+use super::block::{Block, ReadRows, WriteRows};
 use super::error::{FileError, FileResult};
 use super::safetensors::{DEFAULT_TABLE, SafetensorsReader, SafetensorsWriter};
 use crate::element::DType;
@@ -202,7 +202,7 @@ fn detect(file: &mut (impl Read + Seek), path: &Path) -> FileResult<Format> {
     })
 }
 
-/// [`open_rows`] of a source of bytes, such as a file in memory. Errors call it by the name.
+/// [`open_rows`] of a source of bytes, such as a file in memory. Errors call it by the name. A safetensors file is taken into memory first.
 ///
 /// # Errors
 /// As [`open_rows`].
@@ -213,7 +213,7 @@ pub fn read_rows<'a, R: Read + Seek + 'a>(mut source: R, name: &str, options: &R
         Some(format) => format,
         None => detect(&mut source, Path::new(name))?,
     };
-    let mut source = BufReader::with_capacity(BUFFER_BYTES, source);
+    let source = BufReader::with_capacity(BUFFER_BYTES, source);
     let text = |dialect| move |source| Ok(Box::new(TextReader::new(source, name, bytes, dialect, options.lossy)?) as Box<_>);
     match format {
         Format::Word2vecText => text(Dialect::Word2vec)(source),
@@ -225,11 +225,11 @@ pub fn read_rows<'a, R: Read + Seek + 'a>(mut source: R, name: &str, options: &R
         Format::Csv => Ok(Box::new(CsvReader::new(source, name, bytes, b',', options.lossy)?)),
         Format::Tsv => Ok(Box::new(CsvReader::new(source, name, bytes, b'\t', options.lossy)?)),
         Format::Safetensors => {
-            let mut bytes = Vec::new();
-            source.read_to_end(&mut bytes).map_err(cannot_read(name))?;
-            Ok(Box::new(SafetensorsReader::from_bytes(name, bytes, options.table.as_deref())?))
+            let mut all = Vec::new();
+            source.into_inner().read_to_end(&mut all).map_err(cannot_read(name))?;
+            Ok(Box::new(SafetensorsReader::from_bytes(name, all, options.table.as_deref())?))
         }
-        Format::KerasH5 => Err(FileError::unsupported(name, "")),
+        Format::KerasH5 => Err(FileError::unsupported(name, KERAS)),
     }
 }
 
@@ -289,7 +289,7 @@ fn writer<'a, S: Sink + 'a>(
         Format::FastText => text(Dialect::FastText)(sink),
         Format::Glove => text(Dialect::Glove)(sink),
         Format::Word2vecBinary => Ok(Box::new(Word2vecWriter::new(sink, name, new)?)),
-        Format::Npy => Ok(Box::new(NpyWriter::new(sink, new)?)),
+        Format::Npy => Ok(Box::new(NpyWriter::new(sink, name, new)?)),
         Format::Npz => Ok(Box::new(NpzWriter::new(sink, name, folder, new)?)),
         Format::Csv => Ok(Box::new(CsvWriter::new(sink, name, b',', new)?)),
         Format::Tsv => Ok(Box::new(CsvWriter::new(sink, name, b'\t', new)?)),
@@ -297,3 +297,16 @@ fn writer<'a, S: Sink + 'a>(
         Format::Safetensors => Err(FileError::unsupported(name, "a safetensors file is written on disk, not in memory")),
     }
 }
+
+/// How many whole rows a block has, each with a word where there are words.
+fn rows_of(block: &Block, dim: usize, named: bool, name: &str) -> FileResult<usize> {
+    let (values, words) = (block.values.len(), block.words.len());
+    let rows = values / dim;
+    if values != rows * dim || words != if named { rows } else { 0 } {
+        return Err(FileError::unsupported(name, format!("{values} values and {words} words are no rows of {dim} values")));
+    }
+    Ok(rows)
+}
+
+/// Why a file of Keras is not read.
+const KERAS: &str = "files of Keras are read by a hotrow that was built with the cargo feature `keras-h5`";

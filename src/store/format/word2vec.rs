@@ -3,12 +3,12 @@
 
 use std::io::{BufRead, Read};
 
-use super::NewRows;
 use super::number;
 use super::sink::Sink;
 use super::source::{cannot_read, pieces};
 use super::text::header;
 use super::words::{Changes, NOT_UTF8, Seen};
+use super::{NewRows, rows_of};
 use crate::element::DType;
 use crate::element::lanes::AnySlice;
 use crate::store::block::{BLOCK_BYTES, Block, ReadRows, RowsInfo, Values, WriteRows};
@@ -208,10 +208,10 @@ impl<S: Sink> WriteRows for Word2vecWriter<S> {
         fn append<E: crate::Element>(bytes: &mut Vec<u8>, row: &[E]) {
             bytes.extend(row.iter().flat_map(|x| x.to_f32().to_le_bytes()));
         }
-        for row in 0..block.values.len() / self.dim {
+        for row in 0..rows_of(block, self.dim, self.named, &self.name)? {
             self.row.clear();
             if self.named {
-                let word = block.words.get(row).map_or("", String::as_str);
+                let word = &block.words[row];
                 self.check(word)?;
                 self.row.extend_from_slice(word.as_bytes());
             } else {

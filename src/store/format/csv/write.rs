@@ -3,9 +3,8 @@
 use crate::element::lanes::AnySlice;
 use crate::store::block::{Block, WriteRows};
 use crate::store::error::{FileError, FileResult};
-use crate::store::format::NewRows;
-use crate::store::format::number;
 use crate::store::format::sink::Sink;
+use crate::store::format::{NewRows, number, rows_of};
 
 /// The writer of CSV and TSV. Rows with words get a first line `word,v1,v2,…`; rows without are nothing but numbers.
 pub(in crate::store::format) struct CsvWriter<S> {
@@ -39,8 +38,7 @@ impl<S: Sink> CsvWriter<S> {
         for (row, values) in values.chunks_exact(self.dim).enumerate() {
             self.text.clear();
             if self.named {
-                let word = words.get(row).map_or("", String::as_str);
-                quote(&mut self.text, word, self.delimiter);
+                quote(&mut self.text, &words[row], self.delimiter);
                 self.text.push(self.delimiter);
             }
             for (column, x) in values.iter().enumerate() {
@@ -73,6 +71,7 @@ fn quote(text: &mut Vec<u8>, field: &str, delimiter: u8) {
 
 impl<S: Sink> WriteRows for CsvWriter<S> {
     fn write(&mut self, block: &Block) -> FileResult<()> {
+        rows_of(block, self.dim, self.named, &self.name)?;
         match block.values.as_slice() {
             AnySlice::F32(values) => self.put(&block.words, values),
             AnySlice::F16(values) => self.put(&block.words, values),

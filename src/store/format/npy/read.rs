@@ -66,7 +66,7 @@ impl Progress {
 
     /// The part that is read.
     pub(in crate::store::format) fn part(&self) -> f64 {
-        self.next as f64 / self.rows.max(1) as f64
+        if self.rows == 0 { 1.0 } else { self.next as f64 / self.rows as f64 }
     }
 }
 

@@ -4,8 +4,8 @@ use crate::element::DType;
 use crate::element::lanes::AnySlice;
 use crate::store::block::{Block, Values, WriteRows};
 use crate::store::error::FileResult;
-use crate::store::format::NewRows;
 use crate::store::format::sink::Sink;
+use crate::store::format::{NewRows, rows_of};
 
 /// The header ends here: a multiple of 64, so that the values can be mapped.
 const HEADER_BYTES: usize = 128;
@@ -14,6 +14,7 @@ const HEADER_BYTES: usize = 128;
 /// reads it.
 pub(in crate::store::format) struct NpyWriter<S> {
     sink: S,
+    name: String,
     dim: usize,
     dtype: DType,
     rows: u64,
@@ -58,17 +59,18 @@ pub(in crate::store::format) fn value_bytes(values: &Values, dtype: DType, bytes
 }
 
 impl<S: Sink> NpyWriter<S> {
-    pub(in crate::store::format) fn new(mut sink: S, new: &NewRows) -> FileResult<NpyWriter<S>> {
+    pub(in crate::store::format) fn new(mut sink: S, name: &str, new: &NewRows) -> FileResult<NpyWriter<S>> {
         sink.put(&header_of_rows(new.dtype, 0, new.dim))?;
-        Ok(NpyWriter { sink, dim: new.dim, dtype: new.dtype, rows: 0, bytes: Vec::new() })
+        Ok(NpyWriter { sink, name: name.to_owned(), dim: new.dim, dtype: new.dtype, rows: 0, bytes: Vec::new() })
     }
 }
 
 impl<S: Sink> WriteRows for NpyWriter<S> {
     fn write(&mut self, block: &Block) -> FileResult<()> {
+        let rows = rows_of(block, self.dim, false, &self.name)?;
         value_bytes(&block.values, self.dtype, &mut self.bytes);
         self.sink.put(&self.bytes)?;
-        self.rows += (block.values.len() / self.dim) as u64;
+        self.rows += rows as u64;
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use crate::store::block::{Block, WriteRows};
 use crate::store::error::{FileError, FileResult};
 use crate::store::format::npy::{header_for, header_of_rows, value_bytes};
 use crate::store::format::sink::Sink;
-use crate::store::format::{NewRows, number};
+use crate::store::format::{NewRows, number, rows_of};
 
 /// As much is kept in memory before a temporary file is made.
 const KEPT: usize = 1 << 20;
@@ -110,12 +110,13 @@ impl<S: Sink> NpzWriter<S> {
 
 impl<S: Sink> WriteRows for NpzWriter<S> {
     fn write(&mut self, block: &Block) -> FileResult<()> {
+        let rows = rows_of(block, self.dim, self.named, &self.name)?;
         value_bytes(&block.values, self.dtype, &mut self.bytes);
         self.values.write_all(&self.bytes).map_err(|error| self.sink.failure(&error))?;
         if self.named {
             self.keep_words(&block.words)?;
         }
-        self.rows += (block.values.len() / self.dim) as u64;
+        self.rows += rows as u64;
         Ok(())
     }
 

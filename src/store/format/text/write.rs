@@ -4,11 +4,11 @@ use super::Dialect;
 use crate::element::lanes::AnySlice;
 use crate::store::block::{Block, WriteRows};
 use crate::store::error::{FileError, FileResult};
-use crate::store::format::NewRows;
 use crate::store::format::lines::is_blank;
 use crate::store::format::number;
 use crate::store::format::sink::Sink;
 use crate::store::format::words::Seen;
+use crate::store::format::{NewRows, rows_of};
 
 /// Digits kept free for the number of rows where it is not known.
 const DIGITS: usize = 10;
@@ -84,11 +84,10 @@ impl<S: Sink> WriteRows for TextWriter<S> {
                 number::append(text, x.to_f32());
             }
         }
-        let rows = block.values.len() / self.dim;
-        for row in 0..rows {
+        for row in 0..rows_of(block, self.dim, self.named, &self.name)? {
             self.text.clear();
             if self.named {
-                let word = block.words.get(row).map_or("", String::as_str);
+                let word = &block.words[row];
                 self.check(word)?;
                 self.text.push_str(word);
             } else {
