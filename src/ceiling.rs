@@ -70,17 +70,18 @@ pub fn read_rows<'t, 'i, E: Element>(
     Ok(sum.into_inner())
 }
 
-/// Reads all values in order and writes nothing: the most bytes a second that memory gives out. Returns a checksum, so that the reading
-/// cannot be left out.
+/// Reads all rows in order, with what is between them, and writes nothing: the most bytes a second that memory gives out. Returns a
+/// checksum, so that the reading cannot be left out.
 ///
 /// ```
 /// use hotrow::{Table, Workspace, ceiling};
 ///
 /// let table = Table::<f32>::uniform(1000, 64, 1)?;
-/// ceiling::read_in_order(&table.to_vec(), &mut Workspace::new());
+/// ceiling::read_in_order(&table, &mut Workspace::new());
 /// # Ok::<(), hotrow::Error>(())
 /// ```
-pub fn read_in_order<E: Element>(values: &[E], workspace: &mut Workspace) -> u32 {
+pub fn read_in_order<'t, E: Element>(table: impl Into<TableView<'t, E>>, workspace: &mut Workspace) -> u32 {
+    let values = table.into().row_onward(0).unwrap_or_default();
     let (tier, parallelism) = (workspace.tier(), workspace.parallelism());
     let block = 512 * 1024 / size_of::<E>();
     let sum = AtomicU32::new(0);

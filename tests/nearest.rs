@@ -168,8 +168,13 @@ fn reading_in_order_reads_every_value() {
     for &level in Level::available() {
         for threads in common::THREADS {
             let mut workspace = Workspace::new().with_parallelism(Parallelism::threads(threads)).with_level(level).unwrap();
-            assert_eq!(hotrow::ceiling::read_in_order::<f32>(&[], &mut workspace), 0);
-            hotrow::ceiling::read_in_order(&vec![1.0f32; 1_000_003], &mut workspace);
+            let empty = TableView::<f32>::new(&[], 0, 3, 3).unwrap();
+            assert_eq!(hotrow::ceiling::read_in_order(empty, &mut workspace), 0);
+            let values: Vec<f32> = (0..1_000_003).map(|at| at as f32).collect();
+            let one = |values: &[f32], workspace: &mut Workspace| {
+                hotrow::ceiling::read_in_order(TableView::new(values, values.len(), 1, 1).unwrap(), workspace)
+            };
+            assert_ne!(one(&values, &mut workspace), one(&values[..1_000_002], &mut workspace));
         }
     }
 }

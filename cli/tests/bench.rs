@@ -52,14 +52,16 @@ fn records(output: &Output) -> Vec<Value> {
 
 /// A record has all its fields, and its numbers mean something.
 fn assert_complete(line: &Value) {
-    let speeds = ["gb_per_s", "limit_gb_per_s", "copy_limit_gb_per_s", "read_limit_gb_per_s", "fraction_of_limit"];
+    let speeds = ["gb_per_s", "limit_gb_per_s", "copy_limit_gb_per_s", "fraction_of_limit"];
     for field in ["ms_median", "ms_min", "ms_max", "bytes", "ns_per_id"].iter().chain(&speeds) {
         assert!(line[field].as_f64().is_some_and(|value| value > 0.0 && value.is_finite()), "{field}: {line}");
     }
     let [min, median, max] = ["ms_min", "ms_median", "ms_max"].map(|field| line[field].as_f64());
     assert!(min <= median && median <= max, "{line}");
     assert!(line["repetitions"].as_u64() >= Some(9), "{line}");
-    let limit = if line["op"] == "bag" { "read_limit_gb_per_s" } else { "copy_limit_gb_per_s" };
+    let reading = if line["op"] == "nearest" { "scan_limit_gb_per_s" } else { "read_limit_gb_per_s" };
+    assert!(line[reading].as_f64() > Some(0.0), "{line}");
+    let limit = if line["op"] == "bag" || line["op"] == "nearest" { reading } else { "copy_limit_gb_per_s" };
     assert_eq!(line["limit_gb_per_s"], line[limit], "{line}");
     for field in ["name", "op", "dtype", "threads", "level", "huge_pages", "out_dtype", "tables", "rows", "dim", "ids"] {
         assert!(line.get(field).is_some(), "{field}: {line}");
@@ -158,6 +160,33 @@ fn train_steps_of_every_kind_are_measured() {
     }
 }
 
+/// Every element and metric, one query and several: verified before it is timed.
+#[test]
+fn searches_of_every_kind_are_measured() {
+    let mut list = Vec::new();
+    for dtype in ["f32", "f16", "bf16"] {
+        for (metric, queries, k) in [("cosine", 1, 10), ("dot", 5, 3)] {
+            let name = format!("{dtype}-{metric}");
+            list.push(json!({"name": name, "op": "nearest", "rows": 90, "dim": 19, "dtype": dtype, "queries": queries, "k": k,
+                "metric": metric}));
+        }
+    }
+    let lines = records(&run_file("nearest.json", &json!({"schema": 1, "workloads": list}).to_string(), &["--json"]));
+    assert_eq!(lines.len(), 6);
+    for (line, workload) in lines.iter().zip(&list) {
+        assert_complete(line);
+        for (field, of) in [("name", "name"), ("k", "k"), ("metric", "metric"), ("ids", "queries")] {
+            assert_eq!(line[field], workload[of], "{line}");
+        }
+        assert_eq!(line["bytes"], 90 * 19 * if line["dtype"] == "f32" { 4 } else { 2 }, "{line}");
+    }
+    let list = r#"{"schema": 1, "workloads": [{"name": "w", "op": "nearest", "rows": 90, "dim": 19, "dtype": "f32"}]}"#;
+    let output = run_file("nearest-table.json", list, &[]);
+    let report = text(&output.stdout);
+    assert!(report.contains("reading in order") && report.contains("distance: nearest runs at "), "{report}");
+    assert!(report.contains("limit of reading in order (one workload)"), "{report}");
+}
+
 /// Several tables in one call: their ids, rows and bytes are counted together.
 #[test]
 fn several_tables_are_measured() {
@@ -244,7 +273,7 @@ fn the_standard_list_is_the_default() {
     let output = bench(&["--list"]);
     assert!(output.status.success());
     let listed = text(&output.stdout);
-    assert_eq!(listed.lines().count(), 33);
+    assert_eq!(listed.lines().count(), 35);
     assert!(listed.contains("gather-f32-big") && listed.contains("8,000,000 x 128 f32"), "{listed}");
     let one = bench(&["--list", "--filter", "one-hot-m"]);
     assert_eq!(text(&one.stdout), "one-hot-matmul  gather       10,000 x 64 f32\n");

@@ -59,10 +59,11 @@ fn assert_means_something(workload: &Workload) {
     assert_eq!(bags, pooling != Pooling::None, "{workload:?}");
     assert!((bags && pooling != Pooling::Max) || !workload.weighted, "{workload:?}");
     match op {
-        Op::Gather | Op::ScatterAdd => assert!(!bags, "{workload:?}"),
+        Op::Gather | Op::ScatterAdd | Op::Nearest => assert!(!bags, "{workload:?}"),
         Op::Bag => assert!(bags, "{workload:?}"),
         Op::TrainStep => {}
     }
+    assert_eq!(workload.search.is_some(), op == Op::Nearest, "{workload:?}");
     assert_eq!(workload.optimizer.is_some(), op == Op::TrainStep, "{workload:?}");
     assert!(out_dtype == dtype || out_dtype == DType::F32, "{workload:?}");
     match workload.dist {

@@ -19,7 +19,7 @@ const MAX_COPIES: usize = 64;
 /// What one round of reads touches at least: fewer rows take too little time for two threads.
 const MIN_READ_IDS: usize = 1 << 14;
 
-/// The two ceilings for one table.
+/// The ceilings for one table: copying, and one way of reading.
 #[derive(Debug)]
 pub(super) struct Ceilings<E: Element> {
     workspace: Workspace,
@@ -30,6 +30,18 @@ pub(super) struct Ceilings<E: Element> {
     copied: usize,
     copy: Speed,
     read: Speed,
+    scan: Speed,
+}
+
+/// The speeds that were measured, in GB/s.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Limits {
+    /// Copying, read and written.
+    pub(super) copy: f64,
+    /// Reading random rows.
+    pub(super) read: Option<f64>,
+    /// Reading all rows in order.
+    pub(super) scan: Option<f64>,
 }
 
 /// Timings, and the speed that they make.
@@ -60,7 +72,15 @@ impl<E: Element> Ceilings<E> {
             stand_in = Some(buffer);
         }
         let target = Buffer::zeros(values)?;
-        Ok(Ceilings { workspace, target, stand_in, copied: 0, copy: Speed::default(), read: Speed::default() })
+        Ok(Ceilings {
+            workspace,
+            target,
+            stand_in,
+            copied: 0,
+            copy: Speed::default(),
+            read: Speed::default(),
+            scan: Speed::default(),
+        })
     }
 
     /// Measures copying: bytes read and written, with streaming stores.
@@ -92,14 +112,23 @@ impl<E: Element> Ceilings<E> {
         })
     }
 
-    /// The speed of copying, in GB/s read and written.
-    pub(super) fn copy_gb_per_s(&self) -> f64 {
-        self.copy.gb_per_s
+    /// Measures reading the whole table in order.
+    ///
+    /// # Errors
+    ///
+    /// None at all: as the others.
+    pub(super) fn measure_scan(&mut self, table: &Table<E>, policy: Policy) -> Result<()> {
+        let Ceilings { workspace, scan, .. } = self;
+        scan.round(table.rows() * table.dim() * E::DTYPE.size(), policy, || {
+            black_box(ceiling::read_in_order(table, workspace));
+            Ok(())
+        })
     }
 
-    /// The speed of reading random rows, in GB/s.
-    pub(super) fn read_gb_per_s(&self) -> f64 {
-        self.read.gb_per_s
+    /// What was measured.
+    pub(super) fn limits(&self) -> Limits {
+        let measured = |speed: &Speed| Some(speed.gb_per_s).filter(|&speed| speed > 0.0);
+        Limits { copy: self.copy.gb_per_s, read: measured(&self.read), scan: measured(&self.scan) }
     }
 }
 

@@ -83,6 +83,7 @@ impl ListedArgs {
             threads: None,
             level: None,
             against: None,
+            search: None,
         };
         let mut workloads = vec![workload("ids-gather".to_owned(), Op::Gather, Pooling::None, dtype, None)];
         if pooling != Pooling::None {

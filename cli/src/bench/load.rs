@@ -22,11 +22,12 @@ impl Load {
         Load { ids: pool.total().div_ceil(batches), outputs: outputs.div_ceil(batches), state_bytes }
     }
 
-    /// The bytes of a call: each row read and each row written, once per id; of an output or its gradient, once per row of it.
+    /// The bytes of a call. A search reads the whole table, once for all queries. The others: each row read and each row written, once per id; of an output or its gradient, once per row of it.
     pub(super) fn bytes(&self, workload: &Workload) -> u64 {
         let row = workload.dim * workload.dtype.size();
         let out = workload.dim * workload.out_dtype.size();
         let (per_id, per_output) = match workload.op {
+            Op::Nearest => return (workload.rows * row) as u64,
             // The row is read, the output is written.
             Op::Gather | Op::Bag => (row, out),
             // The gradient and the row are read, the row is written.

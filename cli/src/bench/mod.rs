@@ -55,9 +55,11 @@ A workload file:
     {\"name\": \"mine\", \"op\": \"gather\", \"rows\": 500000, \"dim\": 32, \"dtype\": \"bf16\", \"ids\": 4096, \"dist\": {\"zipf\": 1.05}}
   ]}
 
-  op         gather, scatter_add, bag (rows pooled), train_step (a lookup, then its backward pass fused with the optimizer)
+  op         gather, scatter_add, bag (rows pooled), train_step (a lookup, then its backward pass fused with the optimizer),
+             nearest (the k rows nearest to each query)
   ids        how many a call has; where rows are pooled, bags and bag_len in its place
   pooling    of bags and train steps: sum (default), mean, max, sqrtn; of train steps also none; weighted: true or false
+  queries    of nearest, in place of ids: how many a call has (default 1), k (default 10), metric: cosine (default) or dot
   optimizer  of train steps: sgd, adagrad, rowwise_adagrad, adam, adamw, partial_rowwise_adam, rmsprop, ftrl
   dtype      f32, f16 or bf16; out_dtype: that of the output, or of its gradient (default: f32 where rows are pooled or learned,
              dtype elsewhere)
@@ -72,9 +74,9 @@ A file of ids, told apart by how its lines start:
 
 How it is measured: ids are new in every call (8 batches or more, cycled; those of a file in its order), outputs are allocated
 once, and casting and checking the ids is part of the call. Every result is first compared, bit by bit, with the plain loop's; of
-a train step, the whole table and the whole state. The time is the median of at least 9 repetitions. Calls that take
-microseconds are timed many at once. The limit is what the same memory does in a plain copy or, for bags, in reading random rows,
-measured in turn with the workload.";
+a train step, the whole table and the whole state; of nearest, two calls. The time is the median of at least 9 repetitions. Calls that take
+microseconds are timed many at once. The limit is what the same memory does in a plain copy; for bags, in reading random rows; for
+nearest, in reading all rows in order; measured in turn with the workload.";
 
 /// Time the engine's operations beside what this machine's memory can do.
 #[derive(Clone, Debug, clap::Args)]

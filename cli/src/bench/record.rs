@@ -3,6 +3,7 @@
 use hotrow::{Level, MemoryReport};
 use serde::Serialize;
 
+use super::ceiling::Limits;
 use super::load::Load;
 use super::measure::Timings;
 use super::workload::{Op, Workload};
@@ -12,7 +13,7 @@ use super::workload::{Op, Workload};
 pub(super) struct Record {
     /// The workload's name.
     pub(super) name: String,
-    /// The operation: `gather`, `bag`, `scatter_add` or `train_step`.
+    /// The operation: `gather`, `bag`, `scatter_add`, `train_step` or `nearest`.
     pub(super) op: &'static str,
     /// The element of the table.
     pub(super) dtype: String,
@@ -36,7 +37,7 @@ pub(super) struct Record {
     pub(super) gb_per_s: f64,
     /// The median over the ids of a call.
     pub(super) ns_per_id: f64,
-    /// The limit that applies: `copy_limit_gb_per_s`, or `read_limit_gb_per_s` for bags, which write little.
+    /// The limit that applies: `copy_limit_gb_per_s`; `read_limit_gb_per_s` for bags, which write little; `scan_limit_gb_per_s` for nearest.
     pub(super) limit_gb_per_s: f64,
     /// `gb_per_s` over `limit_gb_per_s`.
     pub(super) fraction_of_limit: f64,
@@ -54,7 +55,7 @@ pub(super) struct Record {
     pub(super) rows: usize,
     /// The values of a row.
     pub(super) dim: usize,
-    /// The ids of a call, on all tables; where batches differ, their mean.
+    /// The ids of a call, on all tables; where batches differ, their mean. Of nearest, the queries.
     pub(super) ids: usize,
     /// The bags of a call, on all tables.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,6 +66,12 @@ pub(super) struct Record {
     /// Whether ids carry weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) weighted: Option<bool>,
+    /// How many neighbours of each query.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) k: Option<usize>,
+    /// How near they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) metric: Option<String>,
     /// The optimizer of a train step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) optimizer: Option<String>,
@@ -73,7 +80,11 @@ pub(super) struct Record {
     /// The speed of copying with streaming stores, in bytes read and written.
     pub(super) copy_limit_gb_per_s: f64,
     /// The speed of reading whole rows of this size at random places.
-    pub(super) read_limit_gb_per_s: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) read_limit_gb_per_s: Option<f64>,
+    /// The speed of reading all rows in order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) scan_limit_gb_per_s: Option<f64>,
 }
 
 impl Record {
@@ -108,25 +119,38 @@ impl Record {
             bags: pooling.map(|_| load.outputs),
             pooling: pooling.map(|pooling| pooling.to_string()),
             weighted: pooling.map(|_| workload.weighted),
+            k: workload.search.map(|search| search.k),
+            metric: workload.search.map(|search| search.metric.to_string()),
             optimizer: workload.optimizer.clone(),
             calls_per_repetition: timings.calls_per_repetition,
             copy_limit_gb_per_s: 0.0,
-            read_limit_gb_per_s: 0.0,
+            read_limit_gb_per_s: None,
+            scan_limit_gb_per_s: None,
         }
     }
 
-    /// Sets the two ceilings. Bags read many rows for one that they write, so reading random rows is their limit; the other operations
-    /// write as much as they read, or half as much, and their limit is copying.
-    pub(super) fn set_limits(&mut self, copy_gb_per_s: f64, read_gb_per_s: f64) {
-        self.copy_limit_gb_per_s = copy_gb_per_s;
-        self.read_limit_gb_per_s = read_gb_per_s;
-        self.limit_gb_per_s = if self.reads_mostly() { read_gb_per_s } else { copy_gb_per_s };
+    /// Sets the ceilings. Bags read many rows for one that they write, so reading random rows is their limit; that of a search is reading
+    /// in order; the other operations write as much as they read, or half as much, and their limit is copying.
+    pub(super) fn set_limits(&mut self, limits: Limits) {
+        self.copy_limit_gb_per_s = limits.copy;
+        self.read_limit_gb_per_s = limits.read;
+        self.scan_limit_gb_per_s = limits.scan;
+        self.limit_gb_per_s = match self.limit() {
+            Limit::Copying => Some(limits.copy),
+            Limit::RandomRows => limits.read,
+            Limit::InOrder => limits.scan,
+        }
+        .unwrap_or(f64::NAN);
         self.fraction_of_limit = self.gb_per_s / self.limit_gb_per_s;
     }
 
-    /// Whether the limit is that of reading random rows.
-    pub(super) fn reads_mostly(&self) -> bool {
-        self.op == Op::Bag.name()
+    /// Which limit applies.
+    pub(super) fn limit(&self) -> Limit {
+        match self.op {
+            op if op == Op::Bag.name() => Limit::RandomRows,
+            op if op == Op::Nearest.name() => Limit::InOrder,
+            _ => Limit::Copying,
+        }
     }
 
     /// Sets what is known of the table's memory.
@@ -145,6 +169,17 @@ impl Record {
     pub(super) fn row_bytes(&self) -> usize {
         self.dim * if self.dtype == "f32" { 4 } else { 2 }
     }
+}
+
+/// What a speed is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Limit {
+    /// Copying with streaming stores.
+    Copying,
+    /// Reading random rows.
+    RandomRows,
+    /// Reading all rows in order.
+    InOrder,
 }
 
 #[cfg(test)]
@@ -169,7 +204,7 @@ pub(super) mod tests {
         assert_eq!(load.ids, 1000);
         let timings = Timings { seconds: vec![0.002, 0.0005, 0.001], calls_per_repetition: 1 };
         let mut record = Record::new(workload, load, 2, Level::Portable, &timings);
-        record.set_limits(4.0, 2.5);
+        record.set_limits(Limits { copy: 4.0, read: Some(2.5), scan: None });
         record
     }
 
@@ -215,7 +250,7 @@ pub(super) mod tests {
         for (record, limit) in [(&bag, 2.5), (&train, 4.0), (&sample("w", "gather", "f32", "f32"), 4.0)] {
             assert_eq!(record.limit_gb_per_s, limit);
             assert_eq!(record.fraction_of_limit, record.gb_per_s / limit);
-            assert_eq!((record.copy_limit_gb_per_s, record.read_limit_gb_per_s), (4.0, 2.5));
+            assert_eq!((record.copy_limit_gb_per_s, record.read_limit_gb_per_s), (4.0, Some(2.5)));
         }
         let json = |record: &Record| serde_json::to_value(record).expect("plain data");
         assert_eq!((&json(&bag)["pooling"], &json(&bag)["bags"]), (&"mean".into(), &50.into()));

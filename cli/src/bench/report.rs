@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::Sink;
+use super::ceiling::Limits;
 use super::machine::Machine;
 use super::measure::median;
-use super::record::Record;
+use super::record::{Limit, Record};
 
 /// Room for the longest element column, `bf16 to f32`.
 const DTYPE_WIDTH: usize = 11;
@@ -82,14 +83,22 @@ impl Sink for Report<'_> {
         let Report { out, records, .. } = *self;
         if !records.is_empty() {
             writeln!(out, "\nGB/s counts every row read and every row written once per id, state included; 1 GB = 1e9 bytes.")?;
-            writeln!(out, "The limit is copying with streaming stores or, of bags, reading random rows: both are measured in")?;
-            writeln!(out, "turn with each workload. A table or an output that stays in the caches can beat it.\n")?;
-            writeln!(out, "{:>9}  {:>13}  {:>13}  {:>19}", "row size", "table", "copying", "reading random rows")?;
-            for ((row_bytes, rows, tables), (copy, read)) in ceilings(&records) {
+            writeln!(
+                out,
+                "The limit is copying with streaming stores; of bags, reading random rows; of nearest, which reads the table once a"
+            )?;
+            writeln!(out, "call, reading in order: measured in turn with each workload. What stays in the caches can beat it.\n")?;
+            writeln!(
+                out,
+                "{:>9}  {:>13}  {:>13}  {:>19}  {:>16}",
+                "row size", "table", "copying", "reading random rows", "reading in order"
+            )?;
+            for ((row_bytes, rows, tables), Limits { copy, read, scan }) in ceilings(&records) {
                 let row = format!("{row_bytes} B");
                 let times = if tables == 1 { String::new() } else { format!("{tables} x ") };
                 let table = format!("{times}{:.1} MB", (rows * row_bytes) as f64 / 1e6);
-                writeln!(out, "{row:>9}  {table:>13}  {copy:>8.2} GB/s  {read:>14.2} GB/s")?;
+                let speed = |speed: Option<f64>| speed.map_or("-".to_owned(), |speed| format!("{speed:.2} GB/s"));
+                writeln!(out, "{row:>9}  {table:>13}  {copy:>8.2} GB/s  {:>19}  {:>16}", speed(read), speed(scan))?;
             }
             writeln!(out)?;
         }
@@ -101,15 +110,16 @@ impl Sink for Report<'_> {
     }
 }
 
-/// The ceilings, copying and reading random rows, for each row size, number of rows and number of tables: what the caches hold of a table makes as much of
-/// a difference as the size of its rows. Of several, the highest for copying and the lowest for reading: that of the ids that the
-/// caches help least.
-fn ceilings(records: &[Record]) -> BTreeMap<(usize, usize, usize), (f64, f64)> {
-    let mut best = BTreeMap::new();
+/// The ceilings for each row size, number of rows and number of tables: what the caches hold of a table makes as much of
+/// a difference as the size of its rows. Of several, the highest for copying and reading in order, and the lowest for reading random
+/// rows: that of the ids that the caches help least.
+fn ceilings(records: &[Record]) -> BTreeMap<(usize, usize, usize), Limits> {
+    let mut best: BTreeMap<_, Limits> = BTreeMap::new();
     for record in records {
-        let (copy, read) = best.entry((record.row_bytes(), record.rows, record.tables)).or_insert((0.0f64, f64::INFINITY));
-        *copy = copy.max(record.copy_limit_gb_per_s);
-        *read = read.min(record.read_limit_gb_per_s);
+        let limits = best.entry((record.row_bytes(), record.rows, record.tables)).or_default();
+        limits.copy = limits.copy.max(record.copy_limit_gb_per_s);
+        limits.read = [limits.read, record.read_limit_gb_per_s].into_iter().flatten().reduce(f64::min);
+        limits.scan = [limits.scan, record.scan_limit_gb_per_s].into_iter().flatten().reduce(f64::max);
     }
     best
 }
@@ -132,7 +142,11 @@ fn distance(op: &str, mut records: Vec<&Record>) -> String {
     records.sort_by(|a, b| a.fraction_of_limit.total_cmp(&b.fraction_of_limit));
     let fractions: Vec<f64> = records.iter().map(|record| record.fraction_of_limit).collect();
     let middle = percent(median(&fractions));
-    let limit = if records[0].reads_mostly() { "limit of reading random rows" } else { "copying limit" };
+    let limit = match records[0].limit() {
+        Limit::Copying => "copying limit",
+        Limit::RandomRows => "limit of reading random rows",
+        Limit::InOrder => "limit of reading in order",
+    };
     match records[..] {
         [lowest, .., highest] => format!(
             "distance: {op} runs at {middle} of the {limit} (median of {} workloads; lowest {} {}, highest {} {})",

@@ -10,7 +10,7 @@ use super::dense::OneHotProduct;
 use super::error::BenchError;
 use super::idlist::IdList;
 use super::ids::{BATCHES, IdPool};
-use super::job::{Bag, Collection, Fault, Gather, Job, ScatterAdd, TrainStep, row_state_bytes, wrong};
+use super::job::{Bag, Collection, Fault, Gather, Job, Nearest, ScatterAdd, TrainStep, row_state_bytes, wrong};
 use super::load::Load;
 use super::machine::available_memory;
 use super::measure::{Policy, Timings, time};
@@ -139,6 +139,9 @@ impl Runner {
     fn measure<E: Widen<O>, O: Element>(&mut self, plan: &Plan<'_>, table: Table<E>, pool: &IdPool) -> Result<Record, Fault> {
         let (ids, outputs) = plan.workload.lookups.on_table(0);
         let (pooling, workspace) = (plan.workload.pooling.of_bags(), plan.workspace()?);
+        if let Some(search) = plan.workload.search {
+            return self.timed(plan, Nearest::new(table, pool, search, workspace), pool);
+        }
         match (plan.workload.op, pooling, plan.rule) {
             (Op::ScatterAdd, ..) => self.timed(plan, ScatterAdd::<E, O>::new(table, pool, ids, workspace)?, pool),
             (Op::Bag, Some(pooling), _) => self.timed(plan, Bag::<E, O>::new(table, pool, pooling, outputs, workspace)?, pool),
@@ -199,11 +202,15 @@ impl Plan<'_> {
         for _ in 0..ROUNDS {
             ceilings.measure_copy(job.tables()[0], for_ceilings)?;
             timings.repeat(policy, |calls| time(calls, || job.call()))?;
-            ceilings.measure_read(&job.tables(), pool, load.ids / tables, for_ceilings)?;
+            if self.workload.search.is_some() {
+                ceilings.measure_scan(job.tables()[0], for_ceilings)?;
+            } else {
+                ceilings.measure_read(&job.tables(), pool, load.ids / tables, for_ceilings)?;
+            }
         }
         let mut record = Record::new(self.workload, load, self.threads, self.level, &timings);
         record.set_memory(job.tables()[0].memory());
-        record.set_limits(ceilings.copy_gb_per_s(), ceilings.read_gb_per_s());
+        record.set_limits(ceilings.limits());
         Ok(record)
     }
 
@@ -253,6 +260,7 @@ fn not_of_several_tables(workload: &Workload) -> Option<&'static str> {
         _ if workload.tables == 1 => None,
         (Op::Gather, _) => Some("gather"),
         (Op::ScatterAdd, _) => Some("scatter_add"),
+        (Op::Nearest, _) => Some("nearest"),
         (_, Pooling::None) => Some("un-pooled train_step"),
         (_, Pooling::Max) => Some("pooling by the maximum"),
         _ if workload.out_dtype != DType::F32 => Some("an output of 16 bits"),
@@ -278,12 +286,17 @@ fn memory_needed(plan: &Plan<'_>, has_table: bool) -> u64 {
         Some(Against::OneHotMatmul) => (ids * rows * 4).saturating_add(2 * table),
         None => 0,
     };
+    // The plain loop scores all rows, and sorts them. Queries are made beforehand; each worker keeps the best.
+    let scores = plan.workload.search.map_or(0, |search| {
+        let best = (8 * (plan.threads + 3)).saturating_mul(search.k.min(rows));
+        ids.saturating_mul(best.saturating_add((BATCHES + 1) * 4 * dim)).saturating_add(rows.saturating_mul(16))
+    });
     // The output, the plain loop's output, the gradient, the target of copies.
     let outputs = out.saturating_mul(3).saturating_add(target_bytes(table, out));
     // For each id, of each batch: a row number of 4 bytes, the id of 8, and a weight of 4.
     let all_ids = plan.list.map_or(BATCHES * ids, |list| list.ids.len());
     let ids = (16 * all_ids).saturating_add(4 * rows);
-    [tables, sums, dense, outputs, ids].into_iter().fold(0usize, usize::saturating_add) as u64
+    [tables, sums, dense, scores, outputs, ids].into_iter().fold(0usize, usize::saturating_add) as u64
 }
 
 fn gigabytes(bytes: u64) -> String {

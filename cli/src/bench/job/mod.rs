@@ -4,6 +4,7 @@ mod bag;
 mod collection;
 mod expected;
 mod gather;
+mod nearest;
 mod scatter_add;
 mod train_step;
 
@@ -15,6 +16,7 @@ pub(super) use bag::Bag;
 pub(super) use collection::Collection;
 pub(super) use expected::row_state_bytes;
 pub(super) use gather::Gather;
+pub(super) use nearest::Nearest;
 pub(super) use scatter_add::ScatterAdd;
 pub(super) use train_step::TrainStep;
 

@@ -9,7 +9,7 @@ mod read;
 
 use std::num::NonZeroUsize;
 
-use hotrow::{DType, Level};
+use hotrow::{DType, Level, Metric};
 
 pub use error::{Problem, WorkloadError};
 pub(super) use fields::shorten;
@@ -36,7 +36,7 @@ pub struct Workload {
     pub dtype: DType,
     /// The element of the other side: the output of a gather or a bag, the gradient of a scatter-add.
     pub out_dtype: DType,
-    /// How many ids a call carries, and how they are grouped.
+    /// How many ids a call carries, and how they are grouped; of a search, which rows are the queries.
     pub lookups: Lookups,
     /// How the rows of a bag become one row.
     pub pooling: Pooling,
@@ -54,6 +54,17 @@ pub struct Workload {
     pub level: Option<Level>,
     /// What else to run for comparison.
     pub against: Option<Against>,
+    /// What a search asks for.
+    pub search: Option<Search>,
+}
+
+/// What a search asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Search {
+    /// How many neighbours of each query.
+    pub k: usize,
+    /// How near they are.
+    pub metric: Metric,
 }
 
 /// The operation that a workload times.
@@ -67,6 +78,8 @@ pub enum Op {
     ScatterAdd,
     /// A forward pass, then its backward pass fused with the optimizer.
     TrainStep,
+    /// The rows nearest to queries, which are rows themselves.
+    Nearest,
 }
 
 impl Op {
@@ -77,6 +90,7 @@ impl Op {
             Op::Bag => "bag",
             Op::ScatterAdd => "scatter_add",
             Op::TrainStep => "train_step",
+            Op::Nearest => "nearest",
         }
     }
 }

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 
-use hotrow::{DType, Level};
+use hotrow::{DType, Level, Metric};
 use serde_json::Value;
 
 use super::error::{Problem, WorkloadError};
 use super::fields::{Fields, quote, shorten};
-use super::{Against, BagLen, Dist, IdDtype, Lookups, Op, Pooling, Workload};
+use super::{Against, BagLen, Dist, IdDtype, Lookups, Op, Pooling, Search, Workload};
 
 const LIST_FIELDS: &[&str] = &["schema", "workloads"];
 const FIELDS: &[&str] = &[
@@ -30,6 +30,9 @@ const FIELDS: &[&str] = &[
     "threads",
     "level",
     "against",
+    "queries",
+    "k",
+    "metric",
 ];
 const DTYPES: &[&str] = &["f32", "f16", "bf16"];
 
@@ -104,8 +107,8 @@ fn read_one(value: &Value, place: usize) -> Result<Workload, WorkloadError> {
     let fields = &Fields::new(object, format!("{name:?}"));
     fields.only(FIELDS)?;
 
-    let ops = [Op::Gather, Op::Bag, Op::ScatterAdd, Op::TrainStep];
-    let op = fields.word("op", &["gather", "bag", "scatter_add", "train_step"], &ops)?;
+    let ops = [Op::Gather, Op::Bag, Op::ScatterAdd, Op::TrainStep, Op::Nearest];
+    let op = fields.word("op", &["gather", "bag", "scatter_add", "train_step", "nearest"], &ops)?;
     let op = fields.required("op", op)?;
     let tables = fields.count("tables")?.unwrap_or(1);
     let rows = fields.required("rows", fields.count("rows")?)?;
@@ -131,6 +134,7 @@ fn read_one(value: &Value, place: usize) -> Result<Workload, WorkloadError> {
         threads: fields.count("threads")?.and_then(NonZeroUsize::new),
         level: fields.word("level", &["portable", "avx2", "avx512"], &levels)?,
         against: against(fields, op, dtype)?,
+        search: search(fields, op)?,
         name,
     };
     check_sizes(fields, &workload)?;
@@ -148,7 +152,7 @@ fn name(fields: &Fields<'_>) -> Result<String, WorkloadError> {
 }
 
 fn pooling(fields: &Fields<'_>, op: Op) -> Result<Pooling, WorkloadError> {
-    if matches!(op, Op::Gather | Op::ScatterAdd) {
+    if matches!(op, Op::Gather | Op::ScatterAdd | Op::Nearest) {
         fields.none_of(&["pooling", "weighted", "bags", "bag_len"], "an un-pooled operation")?;
         return Ok(Pooling::None);
     }
@@ -168,6 +172,10 @@ fn pooling(fields: &Fields<'_>, op: Op) -> Result<Pooling, WorkloadError> {
 }
 
 fn lookups(fields: &Fields<'_>, op: Op, pooling: Pooling, tables: usize) -> Result<Lookups, WorkloadError> {
+    if op == Op::Nearest {
+        fields.none_of(&["ids"], "a search: it has `queries`")?;
+        return Ok(Lookups::Ids(fields.count("queries")?.unwrap_or(1)));
+    }
     if pooling == Pooling::None {
         return Ok(Lookups::Ids(fields.required("ids", fields.count("ids")?)?));
     }
@@ -189,6 +197,10 @@ fn lookups(fields: &Fields<'_>, op: Op, pooling: Pooling, tables: usize) -> Resu
 
 /// The output's element, or the gradient's for a scatter-add: the table's own or f32, as the engine has it.
 fn out_dtype(fields: &Fields<'_>, op: Op, dtype: DType) -> Result<DType, WorkloadError> {
+    if op == Op::Nearest {
+        fields.none_of(&["out_dtype"], "a search: scores are f32")?;
+        return Ok(DType::F32);
+    }
     let default = if op == Op::Bag || op == Op::TrainStep { DType::F32 } else { dtype };
     let out = fields.word("out_dtype", DTYPES, &[DType::F32, DType::F16, DType::BF16])?.unwrap_or(default);
     if out == dtype || out == DType::F32 {
@@ -204,6 +216,15 @@ fn optimizer(fields: &Fields<'_>, op: Op) -> Result<Option<String>, WorkloadErro
         return Ok(None);
     }
     fields.required("optimizer", fields.text("optimizer")?).map(|name| Some(name.to_owned()))
+}
+
+fn search(fields: &Fields<'_>, op: Op) -> Result<Option<Search>, WorkloadError> {
+    if op != Op::Nearest {
+        fields.none_of(&["queries", "k", "metric"], "an operation other than nearest")?;
+        return Ok(None);
+    }
+    let metric = fields.word("metric", &["cosine", "dot"], &[Metric::Cosine, Metric::Dot])?.unwrap_or_default();
+    Ok(Some(Search { k: fields.count("k")?.unwrap_or(10), metric }))
 }
 
 fn dist(fields: &Fields<'_>) -> Result<Dist, WorkloadError> {
@@ -248,6 +269,7 @@ fn check_sizes(fields: &Fields<'_>, workload: &Workload) -> Result<(), WorkloadE
     // A row of the output takes 4 bytes a value at most, and an id 8: eight for each batch, of which there are eight.
     let per_id = [dim.max(8), 8, 8];
     let (field, [bags, len]) = match &workload.lookups {
+        Lookups::Ids(queries) if workload.op == Op::Nearest => ("queries", [*queries, 1]),
         Lookups::Ids(ids) | Lookups::Listed { ids, .. } => ("ids", [*ids, 1]),
         Lookups::Bags { bags, bag_len: BagLen::Same(len) } => ("bag_len", [*bags, *len]),
         Lookups::Bags { bags, bag_len: BagLen::PerTable(lens) } => ("bag_len", [*bags, lens.iter().copied().max().unwrap_or(0)]),

@@ -27,7 +27,8 @@ const BAG: &str = r#""op": "bag", "ids": null, "bags": 4"#;
 fn the_standard_list_is_read() {
     let all = read_workloads(STANDARD).expect("the list that is built in");
     let by_name = |name: &str| all.iter().find(|w| w.name == name).expect("a standard workload");
-    assert_eq!(all.len(), 33);
+    assert_eq!(all.len(), 35);
+    assert_eq!(by_name("nearest-words").search, Some(Search { k: 10, metric: Metric::Cosine }));
     assert_eq!(by_name("gather-bf16-to-f32").out_dtype, DType::F32);
     assert_eq!(by_name("gather-f16-uniform").out_dtype, DType::F16);
     assert_eq!(by_name("bag-bf16-uniform").out_dtype, DType::F32);
@@ -53,6 +54,9 @@ fn defaults_are_those_of_the_format() {
     assert_eq!((workload.threads, workload.level, workload.against), (None, None, None));
     let bag = read(&format!(r#"{{{BAG}, "bag_len": 3}}"#)).expect("a bag");
     assert_eq!((bag.pooling, bag.weighted), (Pooling::Sum, false));
+    let search = read(r#"{"op": "nearest", "ids": null, "dtype": "f16"}"#).expect("a search");
+    assert_eq!((search.lookups, search.out_dtype), (Lookups::Ids(1), DType::F32));
+    assert_eq!(search.search, Some(Search { k: 10, metric: Metric::Cosine }));
 }
 
 #[test]
@@ -62,7 +66,10 @@ fn errors_name_the_workload_and_the_field() {
         (r#"{"name": 3}"#, "workload #1: field `name` must be a string, not 3"),
         (r#"{"name": ""}"#, "workload #1: field `name` must be a string of at least one character"),
         (r#"{"name": "a\nb"}"#, "none of them a control character"),
-        (r#"{"op": "sort"}"#, r#"workload "w": field `op` must be one of gather, bag, scatter_add, train_step, not "sort""#),
+        (
+            r#"{"op": "sort"}"#,
+            r#"workload "w": field `op` must be one of gather, bag, scatter_add, train_step, nearest, not "sort""#,
+        ),
         (r#"{"op": null}"#, r#"workload "w": field `op` is missing"#),
         (r#"{"rows": null}"#, r#"workload "w": field `rows` is missing"#),
         (r#"{"dtype": null}"#, r#"workload "w": field `dtype` is missing"#),
