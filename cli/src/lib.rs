@@ -22,7 +22,8 @@ use clap::Parser;
 /// Runs the command with these arguments, of which the first is the program's name. Exit codes: 0 when all went well, 1 for
 /// a failure, 2 for wrong usage.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match args::Cli::try_parse_from(args) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let cli = match args::Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(error) => {
             // This is also the way of `--help`, which prints to standard output and exits with 0. When nobody listens any
@@ -36,7 +37,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             output::complain(&format!("error: {error:#}"));
             if error.is::<commands::Usage>() {
-                output::complain("\nFor more information, try 'hotrow train --help'.");
+                let command = args.get(1).map_or_else(String::new, |name| format!("{} ", name.to_string_lossy()));
+                output::complain(&format!("\nFor more information, try 'hotrow {command}--help'."));
                 return ExitCode::from(2);
             }
             ExitCode::FAILURE

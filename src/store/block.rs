@@ -56,6 +56,22 @@ impl Values {
         }
     }
 
+    /// Takes away the rows of `dim` values that are not to be kept.
+    pub(crate) fn keep_rows(&mut self, dim: usize, keep: &[bool]) {
+        fn retain<T>(values: &mut Vec<T>, dim: usize, keep: &[bool]) {
+            let mut at = 0;
+            values.retain(|_| {
+                at += 1;
+                keep[(at - 1) / dim]
+            });
+        }
+        match self {
+            Values::F32(values) => retain(values, dim, keep),
+            Values::F16(values) => retain(values, dim, keep),
+            Values::BF16(values) => retain(values, dim, keep),
+        }
+    }
+
     pub(crate) fn as_slice(&self) -> AnySlice<'_> {
         match self {
             Values::F32(values) => AnySlice::F32(values),
@@ -102,6 +118,17 @@ impl Block {
     pub fn clear(&mut self) {
         self.values.clear();
         self.words.clear();
+    }
+
+    /// A copy of `count` rows of `dim` values, with words or without.
+    pub(crate) fn rows(&self, first: usize, count: usize, dim: usize, with_words: bool) -> Block {
+        let range = first * dim..(first + count) * dim;
+        let values = match &self.values {
+            Values::F32(values) => Values::F32(values[range].to_vec()),
+            Values::F16(values) => Values::F16(values[range].to_vec()),
+            Values::BF16(values) => Values::BF16(values[range].to_vec()),
+        };
+        Block { values, words: if with_words { self.words[first..first + count].to_vec() } else { Vec::new() } }
     }
 }
 

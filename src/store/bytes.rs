@@ -1,6 +1,7 @@
 //! Values as the bytes of files, which are little-endian.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use bytemuck::{Pod, cast_slice, cast_slice_mut};
 
@@ -22,6 +23,15 @@ pub(crate) fn to_bytes(values: AnySlice<'_>) -> Cow<'_, [u8]> {
         AnySlice::F32(values) => cast(values),
         AnySlice::F16(values) => cast(values),
         AnySlice::BF16(values) => cast(values),
+    }
+}
+
+/// Some of the values.
+pub(crate) fn part(values: &Values, range: Range<usize>) -> AnySlice<'_> {
+    match values {
+        Values::F32(values) => AnySlice::F32(&values[range]),
+        Values::F16(values) => AnySlice::F16(&values[range]),
+        Values::BF16(values) => AnySlice::BF16(&values[range]),
     }
 }
 

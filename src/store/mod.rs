@@ -10,6 +10,7 @@ mod format;
 mod inspect;
 mod map;
 mod open;
+mod rows;
 mod safetensors;
 mod source;
 mod stats;
@@ -27,6 +28,7 @@ pub use format::{Format, NewRows, RowOptions, create_rows, open_rows, read_rows,
 pub use inspect::{FileInfo, PartInfo, Role, inspect};
 pub use map::{Advice, Mapped};
 pub use open::{Open, OpenOptions, OpenTable, open, open_with};
+pub use rows::{Cut, MergedRows, Repeated, SelectedRows, Shards, Wanted, copy_rows, shard_name};
 pub use stats::{Bin, FoundRows, TableStats, table_stats};
 pub use storage::{Disk, NewFile, Storage};
 pub use stored::Stored;

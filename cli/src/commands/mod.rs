@@ -1,9 +1,14 @@
 //! The subcommands, one in each file.
 
 mod completions;
+mod convert;
 mod files;
+mod merge;
 mod ranking;
 mod recommend;
+mod rows;
+mod select;
+mod shard;
 mod similar;
 mod train;
 
@@ -25,6 +30,14 @@ pub enum Command {
     Similar(similar::SimilarArgs),
     /// Time the engine's operations beside what this machine's memory can do
     Bench(bench::BenchArgs),
+    /// Convert an embedding file into another format
+    Convert(convert::ConvertArgs),
+    /// Write some rows of an embedding file into a new one
+    Select(select::SelectArgs),
+    /// Join embedding files, one after the other, into a new one
+    Merge(merge::MergeArgs),
+    /// Cut an embedding file into several
+    Shard(shard::ShardArgs),
     /// Print a script that makes a shell complete the arguments of hotrow
     Completions(completions::CompletionsArgs),
 }
@@ -39,6 +52,10 @@ pub fn run(command: Command) -> Result<()> {
         Command::Recommend(args) => recommend::run(&args),
         Command::Similar(args) => similar::run(&args),
         Command::Bench(args) => Ok(bench::run(&args)?),
+        Command::Convert(args) => convert::run(&args),
+        Command::Select(args) => select::run(&args),
+        Command::Merge(args) => merge::run(&args),
+        Command::Shard(args) => shard::run(&args),
         Command::Completions(args) => completions::run(&args),
     }
 }

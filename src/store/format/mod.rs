@@ -26,10 +26,12 @@ use crate::element::DType;
 use csv::{CsvReader, CsvWriter};
 use npy::{NpyReader, NpyWriter};
 use npz::{NpzReader, NpzWriter};
+pub(super) use number::shown;
 use sink::Sink;
 use source::{cannot_read, fill};
 use text::{Dialect, TextReader, TextWriter};
 use word2vec::{Word2vecReader, Word2vecWriter};
+pub(super) use words::Seen;
 
 /// The format of an embedding file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -134,7 +136,7 @@ pub struct NewRows {
     pub dim: usize,
     /// How many rows will come at most, where that is known.
     pub rows: Option<u64>,
-    /// The element. Text and word2vec's binary format have one of their own, and all elements widen to it exactly.
+    /// The element, to which values are rounded. Text and word2vec's binary format have none of their own: they hold the values of any element.
     pub dtype: DType,
     /// Whether each row has a word.
     pub named: bool,
@@ -283,18 +285,41 @@ fn writer<'a, S: Sink + 'a>(
     if new.dim == 0 {
         return Err(FileError::unsupported(name, "rows have at least one number"));
     }
-    let text = |dialect| move |sink| Ok(Box::new(TextWriter::new(sink, name, dialect, new)?) as Box<_>);
+    let text = |dialect| move |sink| rounded(TextWriter::new(sink, name, dialect, new)?, new.dtype);
     match format {
         Format::Word2vecText => text(Dialect::Word2vec)(sink),
         Format::FastText => text(Dialect::FastText)(sink),
         Format::Glove => text(Dialect::Glove)(sink),
-        Format::Word2vecBinary => Ok(Box::new(Word2vecWriter::new(sink, name, new)?)),
+        Format::Word2vecBinary => rounded(Word2vecWriter::new(sink, name, new)?, new.dtype),
         Format::Npy => Ok(Box::new(NpyWriter::new(sink, name, new)?)),
         Format::Npz => Ok(Box::new(NpzWriter::new(sink, name, folder, new)?)),
-        Format::Csv => Ok(Box::new(CsvWriter::new(sink, name, b',', new)?)),
-        Format::Tsv => Ok(Box::new(CsvWriter::new(sink, name, b'\t', new)?)),
+        Format::Csv => rounded(CsvWriter::new(sink, name, b',', new)?, new.dtype),
+        Format::Tsv => rounded(CsvWriter::new(sink, name, b'\t', new)?, new.dtype),
         Format::KerasH5 => Err(FileError::unsupported(name, "files of Keras can be read, but not written")),
         Format::Safetensors => Err(FileError::unsupported(name, "a safetensors file is written on disk, not in memory")),
+    }
+}
+
+/// A writer of a format that holds the values of any element, with values rounded to one.
+struct Rounded<W> {
+    writer: W,
+    dtype: DType,
+}
+
+fn rounded<'a, W: WriteRows + 'a>(writer: W, dtype: DType) -> FileResult<Box<dyn WriteRows + 'a>> {
+    Ok(Box::new(Rounded { writer, dtype }))
+}
+
+impl<W: WriteRows> WriteRows for Rounded<W> {
+    fn write(&mut self, block: &Block) -> FileResult<()> {
+        if block.values.dtype() == self.dtype {
+            return self.writer.write(block);
+        }
+        self.writer.write(&Block { values: block.values.convert(self.dtype), words: block.words.clone() })
+    }
+
+    fn finish(self: Box<Self>) -> FileResult<u64> {
+        Box::new(self.writer).finish()
     }
 }
 

@@ -9,7 +9,7 @@ pub(super) fn problem(found: &[u8], overflows: bool) -> String {
 }
 
 /// A piece of a file for an error message: short, and without control characters.
-pub(super) fn shown(found: &[u8]) -> String {
+pub(in crate::store) fn shown(found: &[u8]) -> String {
     const LONGEST: usize = 40;
     let text = String::from_utf8_lossy(&found[..found.len().min(4 * LONGEST)]);
     let mut shown: String = text.chars().take(LONGEST).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 /// Words that came before.
 #[derive(Debug, Default)]
-pub(super) struct Seen(HashSet<Box<str>>);
+pub(in crate::store) struct Seen(HashSet<Box<str>>);
 
 impl Seen {
     /// Whether the word is new; it is not from now on.
-    pub(super) fn insert(&mut self, word: &str) -> bool {
+    pub(in crate::store) fn insert(&mut self, word: &str) -> bool {
         !self.0.contains(word) && self.0.insert(word.into())
     }
 }

@@ -126,7 +126,7 @@ Examples:
 /// Arguments that do not go together.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0}")]
-pub(crate) struct Usage(String);
+pub(crate) struct Usage(pub(crate) String);
 
 impl TrainArgs {
     /// Whether the arguments go together.

@@ -9,4 +9,4 @@ mod write;
 pub(in crate::store) use element::Descr;
 pub(in crate::store) use header::{Header, read_header};
 pub(super) use read::{NpyReader, Progress, ends_early, info, numbers};
-pub(super) use write::{NpyWriter, header_for, header_of_rows, value_bytes};
+pub(super) use write::{NpyWriter, header_for, header_of_rows};

@@ -1,8 +1,8 @@
 //! Writing arrays of two dimensions.
 
 use crate::element::DType;
-use crate::element::lanes::AnySlice;
-use crate::store::block::{Block, Values, WriteRows};
+use crate::store::block::{Block, WriteRows};
+use crate::store::bytes::to_bytes;
 use crate::store::error::FileResult;
 use crate::store::format::sink::Sink;
 use crate::store::format::{NewRows, rows_of};
@@ -18,7 +18,6 @@ pub(in crate::store::format) struct NpyWriter<S> {
     dim: usize,
     dtype: DType,
     rows: u64,
-    bytes: Vec<u8>,
 }
 
 /// A header of [`HEADER_BYTES`] bytes.
@@ -41,35 +40,20 @@ pub(in crate::store::format) fn header_of_rows(dtype: DType, rows: u64, dim: usi
     header_for(descr, &format!("({rows}, {dim})"))
 }
 
-/// Replaces the bytes by those of the values, converted to an element, low byte first.
-pub(in crate::store::format) fn value_bytes(values: &Values, dtype: DType, bytes: &mut Vec<u8>) {
-    bytes.clear();
-    let converted;
-    let values = if values.dtype() == dtype {
-        values
-    } else {
-        converted = values.convert(dtype);
-        &converted
-    };
-    match values.as_slice() {
-        AnySlice::F32(values) => bytes.extend(values.iter().flat_map(|x| x.to_le_bytes())),
-        AnySlice::F16(values) => bytes.extend(values.iter().flat_map(|x| x.to_le_bytes())),
-        AnySlice::BF16(values) => bytes.extend(values.iter().flat_map(|x| x.to_le_bytes())),
-    }
-}
-
 impl<S: Sink> NpyWriter<S> {
     pub(in crate::store::format) fn new(mut sink: S, name: &str, new: &NewRows) -> FileResult<NpyWriter<S>> {
         sink.put(&header_of_rows(new.dtype, 0, new.dim))?;
-        Ok(NpyWriter { sink, name: name.to_owned(), dim: new.dim, dtype: new.dtype, rows: 0, bytes: Vec::new() })
+        Ok(NpyWriter { sink, name: name.to_owned(), dim: new.dim, dtype: new.dtype, rows: 0 })
     }
 }
 
 impl<S: Sink> WriteRows for NpyWriter<S> {
     fn write(&mut self, block: &Block) -> FileResult<()> {
         let rows = rows_of(block, self.dim, false, &self.name)?;
-        value_bytes(&block.values, self.dtype, &mut self.bytes);
-        self.sink.put(&self.bytes)?;
+        match block.values.dtype() == self.dtype {
+            true => self.sink.put(&to_bytes(block.values.as_slice()))?,
+            false => self.sink.put(&to_bytes(block.values.convert(self.dtype).as_slice()))?,
+        }
         self.rows += rows as u64;
         Ok(())
     }

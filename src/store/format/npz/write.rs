@@ -10,8 +10,9 @@ use zip::{CompressionMethod, ZipWriter};
 use super::words::LONGEST;
 use crate::element::DType;
 use crate::store::block::{Block, WriteRows};
+use crate::store::bytes::to_bytes;
 use crate::store::error::{FileError, FileResult};
-use crate::store::format::npy::{header_for, header_of_rows, value_bytes};
+use crate::store::format::npy::{header_for, header_of_rows};
 use crate::store::format::sink::Sink;
 use crate::store::format::{NewRows, number, rows_of};
 
@@ -111,8 +112,11 @@ impl<S: Sink> NpzWriter<S> {
 impl<S: Sink> WriteRows for NpzWriter<S> {
     fn write(&mut self, block: &Block) -> FileResult<()> {
         let rows = rows_of(block, self.dim, self.named, &self.name)?;
-        value_bytes(&block.values, self.dtype, &mut self.bytes);
-        self.values.write_all(&self.bytes).map_err(|error| self.sink.failure(&error))?;
+        let written = match block.values.dtype() == self.dtype {
+            true => self.values.write_all(&to_bytes(block.values.as_slice())),
+            false => self.values.write_all(&to_bytes(block.values.convert(self.dtype).as_slice())),
+        };
+        written.map_err(|error| self.sink.failure(&error))?;
         if self.named {
             self.keep_words(&block.words)?;
         }
