@@ -19,5 +19,8 @@ Examples:
   hotrow recommend --user 42                    what user 42 might like
   hotrow similar \"Smoked Trout (fish)\"          what is near it
   hotrow train u.data --items u.item            learn from MovieLens
+  hotrow similar king --in glove.6B.300d.txt    what is near to a word of an embedding file
+  hotrow analogy words.vec king man woman       king - man + woman
+  hotrow lookup words.vec king queen            their rows
 
 Exit codes: 0 all went well, 1 something failed, 2 wrong usage";

@@ -6,6 +6,7 @@ pub mod args;
 pub mod bench;
 pub mod commands;
 pub mod data;
+mod embeddings;
 pub mod fm;
 pub mod model;
 mod output;

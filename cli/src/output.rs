@@ -19,6 +19,15 @@ pub(crate) fn say_bytes(bytes: &[u8]) -> Result<()> {
     }
 }
 
+/// Lets something write to standard output piece by piece. A reader who has gone away is no failure.
+pub(crate) fn write_all(write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
+    let mut out = std::io::BufWriter::new(stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("cannot write to standard output"),
+    }
+}
+
 /// Writes an object as one line of JSON.
 pub(crate) fn say_json(value: &impl Serialize) -> Result<()> {
     say(&serde_json::to_string(value).context("cannot write the result as JSON")?)

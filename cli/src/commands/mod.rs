@@ -1,8 +1,10 @@
 //! The subcommands, one in each file.
 
+mod analogy;
 mod completions;
 mod convert;
 mod files;
+mod lookup;
 mod merge;
 mod ranking;
 mod recommend;
@@ -26,8 +28,12 @@ pub enum Command {
     Train(train::TrainArgs),
     /// Recommend items to a user of a trained model
     Recommend(recommend::RecommendArgs),
-    /// Find the items nearest to an item of a trained model
+    /// Find what is nearest to an item of a trained model, or to a word of an embedding file
     Similar(similar::SimilarArgs),
+    /// Find what completes an analogy: king is to man as what is to woman?
+    Analogy(analogy::AnalogyArgs),
+    /// Print rows of an embedding file, by word or by number
+    Lookup(lookup::LookupArgs),
     /// Time the engine's operations beside what this machine's memory can do
     Bench(bench::BenchArgs),
     /// Convert an embedding file into another format
@@ -51,6 +57,8 @@ pub fn run(command: Command) -> Result<()> {
         Command::Train(args) => train::run(&args),
         Command::Recommend(args) => recommend::run(&args),
         Command::Similar(args) => similar::run(&args),
+        Command::Analogy(args) => analogy::run(&args),
+        Command::Lookup(args) => lookup::run(&args),
         Command::Bench(args) => Ok(bench::run(&args)?),
         Command::Convert(args) => convert::run(&args),
         Command::Select(args) => select::run(&args),

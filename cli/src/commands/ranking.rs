@@ -1,8 +1,10 @@
 //! The best of many scores, and how they are shown.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use clap::Args;
+use hotrow::Neighbour;
 use serde::Serialize;
 
 use super::train::whole;
@@ -31,38 +33,40 @@ pub(super) struct Ranked<'a> {
     /// Its place, from 1.
     pub rank: usize,
     /// Its id.
-    pub item: &'a str,
+    pub item: Cow<'a, str>,
     /// Its title, if it has one.
     pub title: Option<&'a str>,
     /// Its score.
     pub score: f32,
 }
 
-/// The items with the highest scores, without those in `left_out`, which must ascend. Among equal scores the first item of
-/// the model comes first.
-pub(super) fn best<'a>(catalog: Catalog<'a>, scores: impl Iterator<Item = f32>, left_out: &[u32], top: usize) -> Vec<Ranked<'a>> {
-    let mut order: Vec<(f32, usize)> = scores
-        .enumerate()
-        .filter(|(item, _)| left_out.binary_search(&(*item as u32)).is_err())
-        .map(|(item, score)| (score, item))
-        .collect();
-    order.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    order.truncate(top);
-    order
-        .into_iter()
-        .enumerate()
-        .map(|(place, (score, item))| Ranked { rank: place + 1, item: &catalog.ids[item], title: catalog.title(item), score })
-        .collect()
+/// What the engine found, by name.
+pub(super) fn ranked<'a>(catalog: Catalog<'a>, found: &[Neighbour]) -> Vec<Ranked<'a>> {
+    let named = |(place, near): (usize, &Neighbour)| {
+        let row = near.row as usize;
+        Ranked { rank: place + 1, item: catalog.name(row), title: catalog.title(row), score: near.score }
+    };
+    found.iter().enumerate().map(named).collect()
 }
 
-/// A table for people.
-pub(super) fn table(ranked: &[Ranked<'_>], score: &str) -> String {
-    let name = |item: &Ranked<'_>| item.title.unwrap_or(item.item).to_owned();
-    let width = ranked.iter().map(|item| name(item).chars().count()).max().unwrap_or(0).max(5);
-    let id = ranked.iter().map(|item| item.item.chars().count()).max().unwrap_or(0).max(4);
-    let mut text = format!("{:>4}  {:<width$}  {:>id$}  {score:>8}", "", "title", "item");
-    for item in ranked {
-        text += &format!("\n{:>4}  {:<width$}  {:>id$}  {:>8.4}", item.rank, name(item), item.item, item.score);
+/// A table for people. A column of titles is there when any of the catalog's items has one.
+pub(super) fn table(catalog: Catalog<'_>, ranked: &[Ranked<'_>], score: &str) -> String {
+    let width =
+        |texts: &mut dyn Iterator<Item = &str>, least: usize| texts.map(|text| text.chars().count()).max().unwrap_or(0).max(least);
+    let id = width(&mut ranked.iter().map(|item| &*item.item), 4);
+    if catalog.titles.is_empty() {
+        let mut text = format!("{:>4}  {:<id$}  {score:>8}", "", catalog.what);
+        for item in ranked {
+            text += &format!("\n{:>4}  {:<id$}  {:>8.4}", item.rank, item.item, item.score);
+        }
+        return text;
+    }
+    let name = |item: &Ranked<'_>| item.title.unwrap_or(&item.item).to_owned();
+    let names: Vec<String> = ranked.iter().map(name).collect();
+    let title = width(&mut names.iter().map(String::as_str), 5);
+    let mut text = format!("{:>4}  {:<title$}  {:>id$}  {score:>8}", "", "title", "item");
+    for (item, name) in ranked.iter().zip(names) {
+        text += &format!("\n{:>4}  {name:<title$}  {:>id$}  {:>8.4}", item.rank, item.item, item.score);
     }
     text
 }

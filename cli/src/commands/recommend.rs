@@ -2,12 +2,12 @@
 
 use anyhow::Result;
 use clap::Args;
+use hotrow::{Metric, Workspace};
 use serde::Serialize;
 
-use super::ranking::{AnswerArgs, Ranked, best, table};
+use super::ranking::{AnswerArgs, Ranked, ranked, table};
 use crate::model::Model;
 use crate::output::{say, say_json};
-use crate::train::dot;
 
 /// Recommend items to a user of a trained model
 ///
@@ -41,8 +41,9 @@ pub(super) fn run(args: &RecommendArgs) -> Result<()> {
     let description = &model.description;
     let row = description.find_user(&args.user)?;
     let user = model.users.row(row).unwrap_or_default();
-    let scores = model.items.iter().map(|item| dot(user, item));
-    let recommendations = best(description.catalog(), scores, &description.seen[row], args.answer.top);
+    let (catalog, top, seen) = (description.catalog(), args.answer.top, &description.seen[row][..]);
+    let found = Workspace::new().nearest(&model.items, user, top, Metric::Dot, &[seen])?;
+    let recommendations = ranked(catalog, found.first().map_or(&[], |found| found));
     if args.answer.json {
         return say_json(&Answer { user: &args.user, recommendations });
     }
@@ -50,5 +51,5 @@ pub(super) fn run(args: &RecommendArgs) -> Result<()> {
     if recommendations.is_empty() {
         return say(&format!("user {}{note} has met every item", args.user));
     }
-    say(&format!("for user {}{note}:\n{}", args.user, table(&recommendations, "score")))
+    say(&format!("for user {}{note}:\n{}", args.user, table(catalog, &recommendations, "score")))
 }

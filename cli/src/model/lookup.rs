@@ -1,5 +1,6 @@
 //! Finding users and items by what people type.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::Description;
@@ -18,13 +19,22 @@ pub struct Found {
     pub others: Vec<usize>,
 }
 
+impl Found {
+    /// The one that was meant.
+    pub fn only(item: usize) -> Found {
+        Found { item, others: Vec::new() }
+    }
+}
+
 /// Nothing was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotFound {
-    /// "user", "item" or "feature".
+    /// "user", "item", "feature", "word" or "row".
     pub what: &'static str,
     /// What was looked for.
     pub query: String,
+    /// Where: `the model`, or the name of a file.
+    pub place: String,
     /// How many there are.
     pub known: usize,
     /// What may have been meant.
@@ -33,8 +43,11 @@ pub struct NotFound {
 
 impl fmt::Display for NotFound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let NotFound { what, query, known, suggestions } = self;
-        write!(f, "no {what} `{query}` among the {known} {what}s of the model")?;
+        let NotFound { what, query, place, known, suggestions } = self;
+        write!(f, "no {what} `{query}` among the {known} {what}s of {place}")?;
+        if *what == "row" {
+            write!(f, ", which have no names but numbers from 0")?;
+        }
         if !suggestions.is_empty() {
             write!(f, "; perhaps one of these was meant:")?;
             for suggestion in suggestions {
@@ -56,6 +69,7 @@ impl Description {
         self.users.iter().position(|id| id == query).ok_or_else(|| NotFound {
             what: "user",
             query: query.to_owned(),
+            place: "the model".to_owned(),
             known: self.users.len(),
             suggestions: suggest(query, self.users.iter().map(|id| (id.clone(), vec![id.clone()]))),
         })
@@ -65,9 +79,13 @@ impl Description {
 /// What a table has rows for, by its names.
 #[derive(Debug, Clone, Copy)]
 pub struct Catalog<'a> {
-    /// "item" or "feature".
+    /// "item", "feature", "word" or "row".
     pub what: &'static str,
-    /// The id of each row.
+    /// `the model`, or the name of a file.
+    pub place: &'a str,
+    /// How many rows there are.
+    pub rows: usize,
+    /// The id of each row; empty when rows have numbers only.
     pub ids: &'a [String],
     /// The title of each row; empty when there are no titles at all.
     pub titles: &'a [Option<String>],
@@ -79,37 +97,59 @@ impl<'a> Catalog<'a> {
         self.titles.get(row)?.as_deref()
     }
 
-    /// The row with this id, or else with this title. Titles are compared without regard to case, first as they
-    /// stand, then without a year and with the article in front: `the godfather` finds `Godfather, The (1972)`.
-    ///
-    /// # Errors
-    /// [`NotFound`] with titles that look like it.
-    pub fn find(&self, query: &str) -> Result<Found, NotFound> {
-        if let Some(item) = self.ids.iter().position(|id| id == query) {
-            return Ok(Found { item, others: Vec::new() });
+    /// The same rows, by their numbers.
+    pub fn numbered(&self) -> Catalog<'a> {
+        Catalog { what: "row", ids: &[], titles: &[], ..*self }
+    }
+
+    /// What a row is called: its id, or else its number.
+    pub fn name(&self, row: usize) -> Cow<'a, str> {
+        match self.ids.get(row) {
+            Some(id) => Cow::Borrowed(id),
+            None => Cow::Owned(row.to_string()),
         }
+    }
+
+    /// The row with this id; of rows without ids, with this number.
+    pub fn named(&self, query: &str) -> Option<usize> {
+        if self.ids.is_empty() {
+            return query.parse().ok().filter(|&row| row < self.rows);
+        }
+        self.ids.iter().position(|id| id == query)
+    }
+
+    /// The row with this title. Titles are compared without regard to case, first as they stand, then without a year and with the
+    /// article in front: `the godfather` finds `Godfather, The (1972)`.
+    pub fn titled(&self, query: &str) -> Option<Found> {
         let wanted = query.trim().to_lowercase();
-        let spellings: Vec<Vec<String>> =
-            (0..self.ids.len()).map(|item| self.title(item).map(spellings).unwrap_or_default()).collect();
+        let spellings: Vec<Vec<String>> = (0..self.titles.len()).map(|row| self.spellings(row)).collect();
         for exact in [true, false] {
-            let mut fits = (0..self.ids.len()).filter(|&item| {
+            let mut fits = (0..spellings.len()).filter(|&item| {
                 let known = &spellings[item];
                 let known = if exact { &known[..known.len().min(1)] } else { known };
                 known.contains(&wanted)
             });
             if let Some(item) = fits.next() {
-                return Ok(Found { item, others: fits.collect() });
+                return Some(Found { item, others: fits.collect() });
             }
         }
+        None
+    }
+
+    fn spellings(&self, row: usize) -> Vec<String> {
+        self.title(row).map(spellings).unwrap_or_default()
+    }
+
+    /// What to say when there is no such row, with titles or ids that look like it.
+    pub fn not_found(&self, query: &str) -> NotFound {
         let what = self.what;
-        let candidates = spellings.into_iter().enumerate().map(|(item, spellings)| {
-            let id = &self.ids[item];
-            match self.title(item) {
-                Some(title) => (format!("{title}  ({what} {id})"), spellings),
-                None => (id.clone(), vec![id.to_lowercase()]),
-            }
+        let wanted = query.trim().to_lowercase();
+        let candidates = self.ids.iter().enumerate().map(|(row, id)| match self.title(row) {
+            Some(title) => (format!("{title}  ({what} {id})"), self.spellings(row)),
+            None => (id.clone(), vec![id.to_lowercase()]),
         });
-        Err(NotFound { what: self.what, query: query.to_owned(), known: self.ids.len(), suggestions: suggest(&wanted, candidates) })
+        let suggestions = suggest(&wanted, candidates);
+        NotFound { what, query: query.to_owned(), place: self.place.to_owned(), known: self.rows, suggestions }
     }
 }
 
@@ -178,29 +218,30 @@ mod tests {
     #[test]
     fn items_are_found_by_id_and_by_title() {
         let films = films();
-        let item = |query| films.catalog().find(query).map(|found| found.item);
-        assert_eq!(item("50"), Ok(0));
+        let find = |query| films.catalog().named(query).map(Found::only).or_else(|| films.catalog().titled(query));
+        let item = |query| find(query).map(|found| found.item);
+        assert_eq!(item("50"), Some(0));
         for query in ["Star Wars (1977)", "star wars (1977)", "STAR WARS", " star wars "] {
-            assert_eq!(item(query), Ok(0), "{query}");
+            assert_eq!(item(query), Some(0), "{query}");
         }
         for query in ["the godfather", "Godfather", "godfather, the"] {
-            assert_eq!(item(query), Ok(1), "{query}");
+            assert_eq!(item(query), Some(1), "{query}");
         }
-        assert_eq!(item("seven"), Ok(2));
-        assert_eq!(item("seven (se7en)"), Ok(2));
-        assert_eq!(item("emma (1996)"), Ok(4));
-        assert_eq!(films.catalog().find("emma"), Ok(Found { item: 3, others: vec![4] }));
-        assert_eq!(item("1984"), Ok(5));
+        assert_eq!(item("seven"), Some(2));
+        assert_eq!(item("seven (se7en)"), Some(2));
+        assert_eq!(item("emma (1996)"), Some(4));
+        assert_eq!(find("emma"), Some(Found { item: 3, others: vec![4] }));
+        assert_eq!(item("1984"), Some(5));
     }
 
     #[test]
     fn unknown_items_bring_suggestions() {
         let films = films();
-        let error = films.catalog().find("Star Warz").unwrap_err();
+        let error = films.catalog().not_found("Star Warz");
         assert_eq!(error.suggestions[0], "Star Wars (1977)  (item 50)");
         assert!(error.to_string().starts_with("no item `Star Warz` among the 6 items of the model; perhaps"));
-        assert_eq!(films.catalog().find("father").unwrap_err().suggestions[0], "Godfather, The (1972)  (item 127)");
-        let nothing = films.catalog().find("qqqq").unwrap_err();
+        assert_eq!(films.catalog().not_found("father").suggestions[0], "Godfather, The (1972)  (item 127)");
+        let nothing = films.catalog().not_found("qqqq");
         assert_eq!(nothing.to_string(), "no item `qqqq` among the 6 items of the model");
     }
 

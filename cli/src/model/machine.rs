@@ -6,7 +6,6 @@ use anyhow::Result;
 use hotrow::Table;
 use serde::{Deserialize, Serialize};
 
-use super::Catalog;
 use super::load::{LoadError, Tables, damaged, parse};
 use super::save::{Folder, put, serialize, stored};
 use super::{DESCRIPTION, FORMAT, Precision, VERSION, Weight};
@@ -77,11 +76,6 @@ pub struct Features {
 }
 
 impl Features {
-    /// The features by their names.
-    pub fn catalog(&self) -> Catalog<'_> {
-        Catalog { what: "feature", ids: &self.names, titles: &[] }
-    }
-
     /// Reads the features of the machine in a folder; `None` when the folder holds a model of users and items.
     ///
     /// # Errors

@@ -74,7 +74,7 @@ impl Description {
 
     /// The items by their names.
     pub fn catalog(&self) -> Catalog<'_> {
-        Catalog { what: "item", ids: &self.items, titles: &self.titles }
+        Catalog { what: "item", place: "the model", rows: self.items.len(), ids: &self.items, titles: &self.titles }
     }
 
     /// The title of an item, if it has one.

@@ -2,6 +2,7 @@
 
 mod answers;
 mod completions;
+mod embeddings;
 mod fm;
 mod formats;
 mod program;
