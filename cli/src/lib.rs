@@ -10,8 +10,8 @@ mod embeddings;
 pub mod fm;
 pub mod model;
 mod output;
-#[allow(dead_code)]
 mod plot;
+mod progress;
 mod random;
 pub mod train;
 

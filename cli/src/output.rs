@@ -51,9 +51,59 @@ pub(crate) fn grouped(number: usize) -> String {
     out
 }
 
+/// A number of bytes as people say it.
+pub(crate) fn sized(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    let mut size = bytes as f64 / 1000.0;
+    let mut unit = 0;
+    // What would be rounded to 1000.0 is one of the next unit.
+    while size >= 999.95 && unit + 1 < UNITS.len() {
+        size /= 1000.0;
+        unit += 1;
+    }
+    format!("{size:.1} {}", UNITS[unit])
+}
+
+/// Lines of cells, each column as wide as its widest cell. Columns that `right` names stand to the right.
+pub(crate) fn columns(lines: &[Vec<String>], right: &[usize]) -> String {
+    let width =
+        |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let mut text = String::new();
+    for line in lines {
+        let mut out = String::new();
+        for (column, cell) in line.iter().enumerate() {
+            let room = " ".repeat(width(column) - cell.chars().count());
+            out += if column > 0 { "  " } else { "" };
+            out += &if right.contains(&column) { room + cell } else { format!("{cell}{room}") };
+        }
+        text += out.trim_end();
+        text.push('\n');
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
-    use super::grouped;
+    use super::{columns, grouped, sized};
+
+    #[test]
+    fn sizes_are_short() {
+        assert_eq!(
+            [0, 999, 1000, 999_949, 999_950, 256_000_000].map(sized),
+            ["0 B", "999 B", "1.0 kB", "999.9 kB", "1.0 MB", "256.0 MB"]
+        );
+        assert_eq!(sized(u64::MAX), "18446.7 PB");
+    }
+
+    #[test]
+    fn cells_stand_below_each_other() {
+        let line = |cells: &[&str]| cells.iter().map(|&cell| cell.to_owned()).collect::<Vec<_>>();
+        let text = columns(&[line(&["wörd", "size"]), line(&["a", "12", ""])], &[1]);
+        assert_eq!(text, "wörd  size\na       12\n");
+    }
 
     #[test]
     fn digits_are_grouped() {

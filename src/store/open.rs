@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use super::collect::collect_rows;
-use super::error::FileResult;
+use super::error::{FileError, FileResult};
 use super::format::{Format, RowOptions, format_of, npy, open_rows};
 use super::map::{Mapped, ONLY_READ};
 use super::safetensors::{Header, TensorInfo, check, choose, read_names, read_titles};
@@ -22,6 +22,8 @@ pub enum Open {
     Read,
     /// Mapped: nothing is read but the header. See [`Mapped`] for what is trusted then.
     Map,
+    /// Mapped where that is possible, else read.
+    MapOrRead,
 }
 
 /// Which table of a file to open, and how.
@@ -79,7 +81,7 @@ enum Data {
 /// bf16, row by row, and at multiples of their size from the start of the file: all that this library writes are.
 ///
 /// # Errors
-/// [`FileError`](super::FileError): there is no such file or table, or several; it is damaged; it cannot be mapped; there is not enough memory.
+/// [`FileError`]: there is no such file or table, or several; it is damaged; it cannot be mapped; there is not enough memory.
 pub fn open(path: &Path, options: &OpenOptions) -> FileResult<OpenTable> {
     open_with(path, options, &|_| ())
 }
@@ -89,6 +91,13 @@ pub fn open(path: &Path, options: &OpenOptions) -> FileResult<OpenTable> {
 /// # Errors
 /// As [`open`].
 pub fn open_with(path: &Path, options: &OpenOptions, progress: Progress<'_>) -> FileResult<OpenTable> {
+    if options.open == Open::MapOrRead {
+        let with = |open| open_with(path, &OpenOptions { open, ..options.clone() }, progress);
+        return match with(Open::Map) {
+            Err(FileError::Unsupported { .. }) => with(Open::Read),
+            outcome => outcome,
+        };
+    }
     // A folder or a pipe is told from a file before its format is asked for.
     let source = Source::open(path)?;
     let format = options.format.map_or_else(|| format_of(path), Ok)?;
@@ -145,7 +154,7 @@ fn placed(
 ) -> FileResult<OpenTable> {
     let mut notes = Vec::new();
     let data = match options.open {
-        Open::Map => Data::Mapped(Mapped::new(source, tensor, shape)?),
+        Open::Map | Open::MapOrRead => Data::Mapped(Mapped::new(source, tensor, shape)?),
         Open::Read => {
             notes.extend(tensor.dtype.note());
             let (table, crc32) = read_table(source, tensor.offset, tensor.dtype, shape, progress)?;
@@ -211,7 +220,7 @@ impl OpenTable {
     /// The word or id of each row; `None` where the file has none. Those of a mapped table are read when they are first asked for.
     ///
     /// # Errors
-    /// [`FileError`](super::FileError): they are damaged, or not as many as there are rows. A table that was read has them already.
+    /// [`FileError`]: they are damaged, or not as many as there are rows. A table that was read has them already.
     pub fn words(&self) -> FileResult<Option<&[String]>> {
         self.text(&self.words, read_names).map(|words| words.as_deref())
     }

@@ -4,6 +4,7 @@ mod analogy;
 mod completions;
 mod convert;
 mod files;
+mod info;
 mod lookup;
 mod merge;
 mod ranking;
@@ -12,7 +13,9 @@ mod rows;
 mod select;
 mod shard;
 mod similar;
+mod stats;
 mod train;
+mod verify;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -34,6 +37,12 @@ pub enum Command {
     Analogy(analogy::AnalogyArgs),
     /// Print rows of an embedding file, by word or by number
     Lookup(lookup::LookupArgs),
+    /// Tell what an embedding file holds, without reading its data
+    Info(info::InfoArgs),
+    /// Read all of an embedding file and tell whether it is damaged
+    Verify(verify::VerifyArgs),
+    /// Look at every row of an embedding file: norms, zeros, NaN, duplicates
+    Stats(stats::StatsArgs),
     /// Time the engine's operations beside what this machine's memory can do
     Bench(bench::BenchArgs),
     /// Convert an embedding file into another format
@@ -59,6 +68,9 @@ pub fn run(command: Command) -> Result<()> {
         Command::Similar(args) => similar::run(&args),
         Command::Analogy(args) => analogy::run(&args),
         Command::Lookup(args) => lookup::run(&args),
+        Command::Info(args) => info::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Stats(args) => stats::run(&args),
         Command::Bench(args) => Ok(bench::run(&args)?),
         Command::Convert(args) => convert::run(&args),
         Command::Select(args) => select::run(&args),

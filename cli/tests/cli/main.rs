@@ -3,6 +3,7 @@
 mod answers;
 mod completions;
 mod embeddings;
+mod files;
 mod fm;
 mod formats;
 mod program;
