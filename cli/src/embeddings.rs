@@ -71,7 +71,11 @@ impl Embeddings {
             return of_model(path, args);
         }
         let place = path.display().to_string();
-        let options = OpenOptions { table: args.table.clone(), open: if args.map { Open::Map } else { Open::Read } };
+        let options = OpenOptions {
+            table: args.table.clone(),
+            open: if args.map { Open::Map } else { Open::Read },
+            ..OpenOptions::default()
+        };
         if let Some(format) = other_format(path)? {
             if args.map {
                 bail!("{place}: a {format} file cannot be mapped; `hotrow convert` makes a file that can");
