@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
-use hotrow::store::{Block, ReadRows, RowOptions, SafetensorsWriter, Values, WriteRows, open_rows};
+use hotrow::store::{Block, RowOptions, SafetensorsWriter, Values, WriteRows, open_rows};
 use hotrow::{DType, Metric, Table, reference};
 use serde_json::{Value, json};
 
