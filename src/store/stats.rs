@@ -166,9 +166,10 @@ fn typed<E: Element>(table: TableView<'_, E>) -> Result<TableStats> {
         broken_rows,
         zero_rows,
         duplicate_rows,
-        least: (values.finite > 0).then_some(values.least),
+        // Which of the zeros is the least is not said anywhere: it is 0.
+        least: (values.finite > 0).then_some(values.least + 0.0),
         mean: (values.finite > 0).then(|| values.sum / values.finite as f64),
-        greatest: (values.finite > 0).then_some(values.greatest),
+        greatest: (values.finite > 0).then_some(values.greatest + 0.0),
         norms,
     })
 }

@@ -147,7 +147,7 @@ fn stats_tell_what_rows_look_like() {
         ("dim", json!(2)),
         ("type", json!("f32")),
         ("table", json!("t")),
-        ("values", json!({"min": -0.0, "mean": 38.0 / 11.0, "max": 10.0})),
+        ("values", json!({"min": 0.0, "mean": 39.0 / 11.0, "max": 10.0})),
         ("norms", json!({"min": 0.0, "mean": 6.0, "median": 5.0, "max": 10.0})),
         ("nan_values", json!(1)),
         ("infinite_values", json!(0)),
@@ -161,7 +161,7 @@ fn stats_tell_what_rows_look_like() {
     let output = succeed(dir, "stats a.safetensors --bins 2");
     for wanted in [
         "a.safetensors, table t: 6 rows of 2 f32\n",
-        "norms        0  6.000   5.000  10.00\n",
+        "norms     0  6.000   5.000  10.00\n",
         "not finite  1  rows, with 1 NaN and 0 infinite values: `odd`\n",
         "zero        1  rows: `no\\u{1b}thing`\n",
         "duplicate   1  rows, equal to an earlier one: `kitten`\n",
