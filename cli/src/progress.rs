@@ -26,6 +26,12 @@ impl Bytes {
         self
     }
 
+    /// So many of so many.
+    pub(crate) fn show(&self, bytes: u64, total: u64) {
+        self.0.set_length(total);
+        self.0.set_position(bytes);
+    }
+
     /// So many more.
     pub(crate) fn add(&self, bytes: u64) {
         self.0.inc(bytes);

@@ -7,6 +7,7 @@ mod files;
 mod info;
 mod lookup;
 mod merge;
+mod paths;
 mod ranking;
 mod recommend;
 mod rows;

@@ -5,20 +5,21 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use hotrow::store::{Checked, FileError, VerifiedPart, inspect, verify};
+use hotrow::store::{Checked, Checkpoints, FileError, VerifiedPart, inspect, verify};
 use serde::Serialize;
 
+use super::paths::Named;
 use crate::output::{complain, grouped, say, say_json, sized};
 use crate::progress::Bytes;
 
 /// Read all of an embedding file and tell whether it is damaged
 ///
-/// Every byte is read, and compared with the checksums where the file records some: safetensors files that hotrow writes, and npz. Other
+/// Every byte is read, and compared with the checksums where the file records some: safetensors files that hotrow writes, checkpoints, and npz. Other
 /// formats record none; they are read as for any use, so that a line with too few numbers or a file cut short comes to light.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct VerifyArgs {
-    /// Files of any format
+    /// Files of any format, folders of such files, or folders of checkpoints
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
 
@@ -31,6 +32,7 @@ const EXAMPLES: &str = "\
 Examples:
   hotrow verify vectors.safetensors
   hotrow verify *.safetensors && rsync *.safetensors backup:
+  hotrow verify checkpoints                     every step of them
   hotrow verify words.vec --json
 
 Exit codes: 0 no damage was found, 1 a file is damaged or cannot be read, 2 wrong usage";
@@ -58,18 +60,46 @@ struct Part {
 /// Runs the command.
 pub(super) fn run(args: &VerifyArgs) -> Result<()> {
     let mut bad = 0;
-    for path in &args.files {
-        let report = check(path, args.json)?;
+    let mut all = 0;
+    let mut take = |report: Report| {
+        all += 1;
         bad += usize::from(!report.ok);
-        if args.json {
-            say_json(&report)?;
+        if args.json { say_json(&report) } else { Ok(()) }
+    };
+    for path in &args.files {
+        match Named::of(path)? {
+            Named::Files(files) => files.iter().try_for_each(|path| take(check(path, args.json)?))?,
+            Named::Checkpoints(steps) => steps.iter().try_for_each(|&step| take(check_step(path, step, args.json)?))?,
         }
     }
-    match (bad, args.files.len()) {
+    match (bad, all) {
         (0, _) => Ok(()),
-        (_, 1) => bail!("{}: the file is damaged or cannot be read", args.files[0].display()),
-        (_, all) => bail!("{bad} of {all} files are damaged or cannot be read"),
+        (_, 1) => bail!("{}: it is damaged or cannot be read", args.files[0].display()),
+        _ => bail!("{bad} of {all} are damaged or cannot be read"),
     }
+}
+
+/// Verifies a checkpoint, and what it is a change of.
+fn check_step(folder: &Path, step: u64, json: bool) -> Result<Report> {
+    let begun = Instant::now();
+    let file = format!("{}, step {step}", folder.display());
+    let outcome = {
+        let bar = Bytes::new(Some(0)).about(file.clone());
+        Checkpoints::open(folder).with_progress(move |progress| bar.show(progress.bytes, progress.total)).verify(step)
+    };
+    if !json {
+        match &outcome {
+            Ok(bytes) => {
+                let took = begun.elapsed().as_secs_f64();
+                say(&format!("{file}: as it was written: all checksums are right ({} in {took:.1} s)", sized(*bytes)))?;
+            }
+            Err(error) => complain(&format!("error: {error}")),
+        }
+    }
+    let error = outcome.as_ref().err().map(ToString::to_string);
+    let part = |bytes| Part { name: None, bytes, outcome: "equal", recorded: None, found: None };
+    let parts: Vec<_> = outcome.into_iter().map(part).collect();
+    Ok(Report { file, ok: error.is_none(), compared: parts.len(), parts, error })
 }
 
 /// Verifies a file. What is wrong goes to standard error at once, unless it is part of the result.

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use hotrow::DType;
-use hotrow::store::{Block, Header, SafetensorsWriter, Values, WriteRows};
+use hotrow::store::{Block, Checkpoints, Header, SafetensorsWriter, Snapshot, Values, WriteRows};
+use hotrow::{Adagrad, DType, Optimizer, Table};
 use serde_json::{Value, json};
 
 use crate::program::{fail, hotrow, json, succeed, text, write};
@@ -105,12 +105,9 @@ fn verify_finds_every_damaged_byte() {
     let errors = fail(dir, "verify b.safetensors", 1);
     assert!(errors.starts_with("error: b.safetensors: `t` is damaged: its checksum is "), "{errors}");
     assert!(errors.contains("\nerror: b.safetensors: `t.ids` is damaged: its checksum is "), "{errors}");
-    assert!(errors.ends_with("error: b.safetensors: the file is damaged or cannot be read\n"), "{errors}");
+    assert!(errors.ends_with("error: b.safetensors: it is damaged or cannot be read\n"), "{errors}");
     let output = hotrow(dir, "verify a.safetensors b.safetensors --json");
-    assert_eq!(
-        (output.status.code(), text(&output.stderr).as_str()),
-        (Some(1), "error: 1 of 2 files are damaged or cannot be read\n")
-    );
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(1), "error: 1 of 2 are damaged or cannot be read\n"));
     let reports: Vec<Value> = text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(
         (&reports[0]["ok"], &reports[1]["ok"], &reports[1]["parts"][0]["outcome"]),
@@ -190,4 +187,39 @@ fn stats_draw_a_picture_and_convert() {
     assert_eq!(errors, "error: d.safetensors: it has no tensor `u`; its tables are `t` [1, 1] f64\n");
     assert!(fail(dir, "stats d.safetensors --plot a.jpg", 2).contains("must end with .svg or .png"));
     assert!(fail(dir, "stats d.safetensors --bins 0", 2).contains("--bins"));
+}
+
+#[test]
+fn checkpoints_are_told_and_verified() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let table = Table::<f32>::uniform(50, 4, 1).unwrap();
+    let optimizer = Optimizer::new(Adagrad::default(), 50, 4).unwrap();
+    let mut checkpoints = Checkpoints::open(dir.join("run"));
+    for step in [5, 10] {
+        let snapshot = Snapshot::new(step).config(&json!({"dim": 4})).unwrap();
+        let snapshot = snapshot.table("items", &table).unwrap().optimizer("items", &optimizer).unwrap();
+        checkpoints.save(&snapshot).unwrap();
+    }
+    let output = succeed(dir, "info run");
+    assert!(output.starts_with("run: 2 checkpoints, "), "{output}");
+    assert!(output.contains("\nstep 5: full, ") && output.contains("adagrad after 0 steps"), "{output}");
+    let report = json(dir, "info run --json");
+    assert_eq!((&report["format"], &report["steps"][1]["step"]), (&json!("checkpoints"), &json!(10)));
+    let told = &report["steps"][0]["tables"][0];
+    assert_eq!((&told["name"], &told["shape"], &told["optimizer"]), (&json!("items"), &json!([50, 4]), &json!("adagrad")));
+    assert_eq!(report["steps"][0]["config"], json!({"dim": 4}));
+
+    let output = succeed(dir, "verify run");
+    assert!(
+        output.lines().count() == 2 && output.starts_with("run, step 5: as it was written: all checksums are right ("),
+        "{output}"
+    );
+    let shard = fs::read_dir(dir.join("run")).unwrap().map(|entry| entry.unwrap().path());
+    let shard = shard.filter(|path| path.extension().is_some_and(|extension| extension == "safetensors")).min().unwrap();
+    let mut bytes = fs::read(&shard).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&shard, bytes).unwrap();
+    let errors = fail(dir, "verify run", 1);
+    assert!(errors.contains(" is damaged: ") && errors.ends_with("error: 1 of 2 are damaged or cannot be read\n"), "{errors}");
 }

@@ -1,83 +1,16 @@
-//! `hotrow info`.
+//! What one file says of itself.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, Result, bail};
-use clap::Args;
-use hotrow::store::{FileInfo, PartInfo, Role, inspect};
+use hotrow::store::{FileInfo, PartInfo, Role};
 use serde::Serialize;
 
-use crate::output::{columns, complain, grouped, say, say_json, sized};
+use crate::output::{columns, grouped, sized};
 
-/// Tell what an embedding file holds, without reading its data
-///
-/// Shapes, types and sizes; whether there are words and checksums; how tables are aligned. Only the header is read: a file of 100 GB takes
-/// as long as one of 100 bytes. Of a folder, such as a trained model's, each embedding file in it is shown.
-#[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
-pub struct InfoArgs {
-    /// Files of any format (safetensors, npy, npz, word2vec, GloVe, fastText, CSV, TSV), or folders
-    #[arg(value_name = "FILE", required = true)]
-    pub files: Vec<PathBuf>,
-
-    /// Print one line of JSON for each file
-    #[arg(long)]
-    pub json: bool,
-}
-
-const EXAMPLES: &str = "\
-Examples:
-  hotrow info vectors.safetensors
-  hotrow info hotrow-model                      the tables of a trained model
-  hotrow info *.vec --json | jq '.tensors[].shape'
-
-Exit codes: 0 all files could be read, 1 one could not, 2 wrong usage";
-
-/// Runs the command.
-pub(super) fn run(args: &InfoArgs) -> Result<()> {
-    let mut failed = 0;
-    for (at, path) in args.files.iter().enumerate() {
-        for path in files(path)? {
-            match inspect(&path) {
-                Ok(info) if args.json => say_json(&report(&path, &info))?,
-                Ok(info) => say(&format!("{}{}", if at > 0 { "\n" } else { "" }, text(&path, &info)))?,
-                Err(error) if args.files.len() == 1 => return Err(error.into()),
-                Err(error) => {
-                    complain(&format!("error: {error}"));
-                    failed += 1;
-                }
-            }
-        }
-    }
-    if failed > 0 {
-        bail!("{failed} of {} could not be read", args.files.len());
-    }
-    Ok(())
-}
-
-/// The embedding files of a folder; any other path is itself.
-fn files(path: &Path) -> Result<Vec<PathBuf>> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let known = |path: &Path| {
-        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-        ["safetensors", "npy", "npz", "vec", "glove", "h5"].contains(&extension)
-    };
-    let list = || -> std::io::Result<Vec<PathBuf>> { fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect() };
-    let mut found = list().with_context(|| format!("{}: cannot read the folder", path.display()))?;
-    found.retain(|path| known(path) && path.is_file());
-    found.sort();
-    if found.is_empty() {
-        bail!("{}: there is no embedding file in this folder", path.display());
-    }
-    Ok(found)
-}
-
+/// For programs.
 #[derive(Serialize)]
-struct Report<'a> {
+pub(super) struct Report<'a> {
     file: String,
     format: &'static str,
     bytes: u64,
@@ -101,7 +34,8 @@ struct Tensor<'a> {
     titles: bool,
 }
 
-fn report<'a>(path: &Path, info: &'a FileInfo) -> Report<'a> {
+/// For programs.
+pub(super) fn report<'a>(path: &Path, info: &'a FileInfo) -> Report<'a> {
     let tensor = |part: &'a PartInfo| Tensor {
         name: part.name.as_deref(),
         role: match part.role {
@@ -130,7 +64,7 @@ fn report<'a>(path: &Path, info: &'a FileInfo) -> Report<'a> {
 }
 
 /// For people: tables first, and what belongs to them not on its own.
-fn text(path: &Path, info: &FileInfo) -> String {
+pub(super) fn text(path: &Path, info: &FileInfo) -> String {
     let mut text = format!("{}: {}, {}\n", path.display(), info.format, sized(info.bytes));
     let head = ["tensor", "shape", "type", "size", "aligned to", "checksum", "words"];
     let mut lines = vec![indented(head.map(str::to_owned))];
