@@ -23,4 +23,4 @@ Examples:
   hotrow analogy words.vec king man woman       king - man + woman
   hotrow lookup words.vec king queen            their rows
 
-Exit codes: 0 all went well, 1 something failed, 2 wrong usage";
+Exit codes: 0 all went well, 1 something failed, 2 wrong usage, 130 stopped by Ctrl-C";

@@ -8,6 +8,7 @@ pub mod commands;
 pub mod data;
 mod embeddings;
 pub mod fm;
+mod interrupt;
 pub mod model;
 mod output;
 mod plot;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 /// Runs the command with these arguments, of which the first is the program's name. Exit codes: 0 when all went well, 1 for
-/// a failure, 2 for wrong usage.
+/// a failure, 2 for wrong usage, 130 after Ctrl-C.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let cli = match args::Cli::try_parse_from(&args) {
@@ -36,6 +37,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match commands::run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            if let Some(stopped @ train::TrainError::Stopped { .. }) = error.downcast_ref() {
+                output::complain(&stopped.to_string());
+                return ExitCode::from(interrupt::EXIT_CODE);
+            }
             output::complain(&format!("error: {error:#}"));
             if error.is::<commands::Usage>() {
                 let command = args.get(1).map_or_else(String::new, |name| format!("{} ", name.to_string_lossy()));

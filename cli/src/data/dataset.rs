@@ -3,6 +3,7 @@
 use super::names::Names;
 use super::reader::Interactions;
 use super::stamp::Stamp;
+use crate::train::CHECKSUM;
 
 /// For each user, a sorted list of distinct items, all in one array.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +95,29 @@ impl Dataset {
             counts[item as usize] += 1;
         }
         counts
+    }
+
+    /// What tells this data from other data: counts, and a checksum of all that is learnt from, by name.
+    pub fn fingerprint(&self) -> Vec<(&'static str, u64)> {
+        let mut hasher = crc32fast::Hasher::new();
+        for name in self.users.iter().chain(self.items.iter()) {
+            hasher.update(&(name.len() as u64).to_le_bytes());
+            hasher.update(name.as_bytes());
+        }
+        for (user, held_out) in self.held_out.iter().enumerate() {
+            let items = self.train.of(user);
+            hasher.update(&(items.len() as u64).to_le_bytes());
+            items.iter().for_each(|item| hasher.update(&item.to_le_bytes()));
+            // No item has the number 2^32 - 1: so many are refused.
+            hasher.update(&held_out.unwrap_or(u32::MAX).to_le_bytes());
+        }
+        vec![
+            ("users", self.users.len() as u64),
+            ("items", self.items.len() as u64),
+            ("interactions", self.train.total() as u64),
+            ("users with an item held out", self.evaluated() as u64),
+            (CHECKSUM, hasher.finalize().into()),
+        ]
     }
 
     /// How many users have an item held out.

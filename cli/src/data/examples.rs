@@ -79,6 +79,17 @@ impl Examples {
         (&self.features[range.clone()], &self.values[range])
     }
 
+    /// Puts labels, features and values into a checksum.
+    pub fn hash(&self, hasher: &mut crc32fast::Hasher) {
+        for (example, &label) in self.labels.iter().enumerate() {
+            let (features, values) = self.of(example);
+            hasher.update(&[u8::from(label)]);
+            hasher.update(&(features.len() as u64).to_le_bytes());
+            features.iter().for_each(|feature| hasher.update(&feature.to_le_bytes()));
+            values.iter().for_each(|value| hasher.update(&value.to_le_bytes()));
+        }
+    }
+
     /// Takes away the examples from `at` on and gives them back.
     pub fn split_off(&mut self, at: usize) -> Examples {
         let at = at.min(self.len());

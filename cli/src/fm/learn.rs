@@ -5,8 +5,9 @@ use hotrow::{Gradient, Optimizer, SparseGrad, WeightDecay, Workspace};
 use super::batch::Batch;
 use super::model::{Machine, Scoring};
 use super::quality::loss;
-use crate::model::Weight;
-use crate::train::{Settings, TrainError};
+use super::run::Epoch;
+use crate::model::{BIAS, VECTOR_TABLE, WEIGHT_TABLE, Weight};
+use crate::train::{Keeper, Part, Position, Settings, TrainError};
 
 /// A machine that learns.
 pub(super) struct Learner<E: Weight> {
@@ -37,6 +38,27 @@ impl<E: Weight> Learner<E> {
             numbers: Vec::new(),
             workspace,
         })
+    }
+
+    /// Goes on with what is kept, if anything is; returns where.
+    pub(super) fn restore(&mut self, keeper: &mut Keeper<'_>) -> Result<Position<Epoch>, TrainError> {
+        let Some((position, mut resumed)) = keeper.start()? else { return Ok(Position::default()) };
+        resumed.take(BIAS, &mut self.machine.bias, &mut self.bias_steps)?;
+        resumed.take(WEIGHT_TABLE, &mut self.machine.weights, &mut self.weight_steps)?;
+        resumed.take(VECTOR_TABLE, &mut self.machine.vectors, &mut self.vector_steps)?;
+        // The lengths follow from the vectors.
+        self.machine.measure(0..self.machine.vectors.rows() as u32);
+        Ok(position)
+    }
+
+    /// What is to be kept.
+    pub(super) fn parts(&self) -> [Part<'_>; 3] {
+        let Machine { bias, weights, vectors, .. } = &self.machine;
+        [
+            Part { name: BIAS, table: bias.into(), optimizer: &self.bias_steps },
+            Part { name: WEIGHT_TABLE, table: weights.into(), optimizer: &self.weight_steps },
+            Part { name: VECTOR_TABLE, table: vectors.into(), optimizer: &self.vector_steps },
+        ]
     }
 
     /// Sets the size of the steps.

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use hotrow::Workspace;
+use serde::{Deserialize, Serialize};
 
 use super::batch::Batch;
 use super::learn::Learner;
@@ -11,10 +12,10 @@ use super::quality::{Quality, measure};
 use crate::data::Examples;
 use crate::model::Weight;
 use crate::random::{Purpose, Source};
-use crate::train::{Compute, Settings, TrainError};
+use crate::train::{Compute, Keeper, Settings, TrainError};
 
 /// How an epoch went.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
     /// Its number, from 1.
     pub number: usize,
@@ -22,8 +23,6 @@ pub struct Epoch {
     pub loss: f64,
     /// How well the examples set aside are told apart afterwards; `None` when there are none.
     pub quality: Option<Quality>,
-    /// Time of learning in this epoch, without the measuring.
-    pub elapsed: Duration,
 }
 
 /// What training gives.
@@ -33,6 +32,10 @@ pub struct Trained<E: Weight> {
     pub machine: Machine<E>,
     /// How each epoch went.
     pub epochs: Vec<Epoch>,
+    /// Examples learnt since the training began or was gone on with.
+    pub learnt: usize,
+    /// The time that this took, without the measuring.
+    pub elapsed: Duration,
 }
 
 /// Trains a machine on examples whose features are numbered from 0 to `features`, and calls `report` after each epoch.
@@ -45,6 +48,7 @@ pub fn train<E: Weight>(
     features: usize,
     settings: &Settings,
     compute: &Compute,
+    keeper: &mut Keeper<'_>,
     report: impl Fn(&Epoch) + Send,
 ) -> Result<Trained<E>, TrainError> {
     let size = settings.batch.min(examples.len());
@@ -52,37 +56,48 @@ pub fn train<E: Weight>(
     let mut learner = Learner::<E>::new(features, settings, workspace()?)?;
     let mut feed = Feed::new(examples, features, size, settings.seed, workspace()?)?;
     compute.install(move || {
-        let mut epochs = Vec::with_capacity(settings.epochs);
+        let mut at = learner.restore(keeper)?;
+        // Each epoch goes on shuffling what the one before it has left.
+        (0..at.epoch).for_each(|epoch| feed.shuffle(epoch));
+        let (pieces, mut learnt, mut elapsed) = (feed.pieces(), 0, Duration::ZERO);
         let (mut now, mut next) = (Batch::default(), Batch::default());
-        for epoch in 0..settings.epochs {
-            let start = Instant::now();
+        while at.epoch < settings.epochs {
+            let (epoch, start) = (at.epoch, Instant::now());
+            let diverged = || TrainError::MachineDiverged { epoch: epoch + 1, lr: settings.lr };
             learner.set_rate(settings.rate(epoch))?;
             feed.shuffle(epoch);
-            feed.draw(0, &mut now)?;
-            let mut sum = 0.0;
-            for piece in 0..feed.pieces() {
+            feed.draw(at.piece, &mut now)?;
+            while at.piece < pieces {
+                if keeper.stopped() {
+                    let stopped = keeper.stop(epoch * pieces + at.piece, &at, &learner.parts(), settings.epochs);
+                    return Err(if at.sum.is_finite() { stopped } else { diverged() });
+                }
                 // The next batch is laid out while this one is learnt.
-                let (loss, drawn) = rayon::join(|| learner.learn(&now), || feed.draw(piece + 1, &mut next));
-                sum += loss?;
+                let (loss, drawn) = rayon::join(|| learner.learn(&now), || feed.draw(at.piece + 1, &mut next));
+                at.sum += loss?;
+                at.piece += 1;
+                learnt += now.len();
                 drawn?;
                 std::mem::swap(&mut now, &mut next);
             }
-            let elapsed = start.elapsed();
+            elapsed += start.elapsed();
             let last = epoch + 1 == settings.epochs;
             // A loss tells of the machine before the last steps, so after the last epoch it is looked at as well.
-            if !sum.is_finite() || (last && !learner.machine.is_finite()) {
-                return Err(TrainError::MachineDiverged { epoch: epoch + 1, lr: settings.lr });
+            if !at.sum.is_finite() || (last && !learner.machine.is_finite()) {
+                return Err(diverged());
             }
             let quality = if valid.is_empty() {
                 None
             } else {
                 Some(measure(&learner.machine.scores(valid, &mut feed.workspace)?, valid.labels()))
             };
-            let epoch = Epoch { number: epoch + 1, loss: sum / examples.len() as f64, quality, elapsed };
-            report(&epoch);
-            epochs.push(epoch);
+            let done = Epoch { number: epoch + 1, loss: at.sum / examples.len() as f64, quality };
+            report(&done);
+            at.history.push(done);
+            (at.epoch, at.piece, at.sum) = (epoch + 1, 0, 0.0);
+            keeper.after_epoch(at.epoch * pieces, &at, &learner.parts())?;
         }
-        Ok(Trained { machine: learner.machine, epochs })
+        Ok(Trained { machine: learner.machine, epochs: at.history, learnt, elapsed })
     })
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use clap::ValueEnum;
-use hotrow::{Element, Widen, bf16, f16};
+use hotrow::{AnyTable, Element, Table, Widen, bf16, f16};
 use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 
@@ -37,10 +37,12 @@ pub trait Weight: Element + Widen<f32> {
     fn write(values: &[Self], bytes: &mut Vec<u8>);
     /// The numbers in bytes that [`write`](Self::write) appended, as `f32`, which holds each of them exactly.
     fn read(bytes: &[u8]) -> Vec<f32>;
+    /// A table, if it is one of these numbers.
+    fn table(table: AnyTable) -> Option<Table<Self>>;
 }
 
 macro_rules! weight {
-    ($type:ty, $stored:expr, $size:literal) => {
+    ($type:ty, $stored:expr, $size:literal, $any:ident) => {
         impl Weight for $type {
             const STORED: Dtype = $stored;
 
@@ -52,13 +54,17 @@ macro_rules! weight {
                 let (values, _) = bytes.as_chunks::<$size>();
                 values.iter().map(|value| f32::from(<$type>::from_le_bytes(*value))).collect()
             }
+
+            fn table(table: AnyTable) -> Option<Table<Self>> {
+                if let AnyTable::$any(table) = table { Some(table) } else { None }
+            }
         }
     };
 }
 
-weight!(f32, Dtype::F32, 4);
-weight!(f16, Dtype::F16, 2);
-weight!(bf16, Dtype::BF16, 2);
+weight!(f32, Dtype::F32, 4, F32);
+weight!(f16, Dtype::F16, 2, F16);
+weight!(bf16, Dtype::BF16, 2, BF16);
 
 #[cfg(test)]
 mod tests {

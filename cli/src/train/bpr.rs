@@ -2,12 +2,13 @@
 
 use hotrow::{Gradient, Initializer, Optimizer, Table, Workspace};
 
+use super::keep::{Keeper, Part, Position};
 use super::math::{loss_and_pull, margin};
 use super::run::TrainError;
 use super::sampler::Samples;
 use super::settings::Settings;
 use crate::data::Dataset;
-use crate::model::Weight;
+use crate::model::{ITEM_TABLE, USER_TABLE, Weight};
 
 /// Standard deviation of the initial embeddings.
 const SPREAD: f32 = 0.1;
@@ -51,6 +52,22 @@ impl<E: Weight> Bpr<E> {
             user_rows: reserve(1)?,
             item_rows: reserve(2)?,
         })
+    }
+
+    /// Goes on with what is kept, if anything is; returns where.
+    pub(super) fn restore(&mut self, keeper: &mut Keeper<'_>) -> Result<Position<f64>, TrainError> {
+        let Some((position, mut resumed)) = keeper.start()? else { return Ok(Position::default()) };
+        resumed.take(USER_TABLE, &mut self.users, &mut self.user_steps)?;
+        resumed.take(ITEM_TABLE, &mut self.items, &mut self.item_steps)?;
+        Ok(position)
+    }
+
+    /// What is to be kept.
+    pub(super) fn parts(&self) -> [Part<'_>; 2] {
+        [
+            Part { name: USER_TABLE, table: (&self.users).into(), optimizer: &self.user_steps },
+            Part { name: ITEM_TABLE, table: (&self.items).into(), optimizer: &self.item_steps },
+        ]
     }
 
     /// Learns samples batch by batch with a step size, and returns the sum of their losses, each taken before its batch was learnt.

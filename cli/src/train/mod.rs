@@ -2,6 +2,7 @@
 
 mod bpr;
 mod evaluate;
+mod keep;
 mod math;
 mod optimizer;
 mod run;
@@ -9,6 +10,8 @@ mod sampler;
 mod settings;
 
 pub use evaluate::{Scores, evaluate, evaluate_tables};
+pub(crate) use keep::{CHECKSUM, Part, Position};
+pub use keep::{Identity, Keeper, Labels};
 pub(crate) use math::loss_and_pull;
 pub use math::{dot, score_block};
 pub use optimizer::Method;

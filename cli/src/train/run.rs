@@ -8,6 +8,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use thiserror::Error;
 
 use super::bpr::Bpr;
+use super::keep::Keeper;
 use super::sampler::{Sampler, Samples};
 use super::settings::Settings;
 use crate::data::Dataset;
@@ -77,9 +78,29 @@ pub enum TrainError {
         /// What the system said.
         reason: String,
     },
+    /// Somebody asked to stop.
+    #[error("stopped in epoch {epoch} of {epochs}; {}", whereabouts(folder))]
+    Stopped {
+        /// The epoch, from 1.
+        epoch: usize,
+        /// How many there are.
+        epochs: usize,
+        /// Where the checkpoint is that was saved, if one was.
+        folder: Option<String>,
+    },
+    /// A checkpoint could not be saved or gone on with.
+    #[error(transparent)]
+    File(#[from] hotrow::store::FileError),
     /// The engine refused.
     #[error(transparent)]
     Engine(#[from] hotrow::Error),
+}
+
+fn whereabouts(folder: &Option<String>) -> String {
+    match folder {
+        Some(folder) => format!("a checkpoint is in {folder}: the same command with --resume goes on"),
+        None => "nothing is saved, as there is no --checkpoint DIR".to_owned(),
+    }
 }
 
 /// Where the work is done.
@@ -130,11 +151,13 @@ pub struct Progress {
     pub epoch: usize,
     /// Samples learnt in all epochs so far.
     pub samples: usize,
+    /// Samples learnt since the training began or was gone on with.
+    pub learnt: usize,
     /// Samples to learn in all epochs.
     pub total: usize,
     /// Mean loss of the last whole epoch, if there was one.
     pub loss: Option<f64>,
-    /// Time since the first sample.
+    /// Time since the training began or was gone on with.
     pub elapsed: Duration,
 }
 
@@ -149,7 +172,9 @@ pub struct Trained<E: Weight> {
     pub losses: Vec<f64>,
     /// Samples in an epoch.
     pub samples: usize,
-    /// Time of all epochs together, without reading, evaluation and saving.
+    /// Samples learnt since the training began or was gone on with.
+    pub learnt: usize,
+    /// The time that this took, without reading, evaluation and checkpoints.
     pub elapsed: Duration,
 }
 
@@ -161,6 +186,7 @@ pub fn train<E: Weight>(
     data: &Dataset,
     settings: &Settings,
     compute: &Compute,
+    keeper: &mut Keeper<'_>,
     report: impl Fn(Progress) + Send,
 ) -> Result<Trained<E>, TrainError> {
     let workspace = compute.workspace(settings.batch.saturating_mul(settings.dim))?;
@@ -168,46 +194,58 @@ pub fn train<E: Weight>(
         let mut sampler = Sampler::new(data, settings.seed, settings.batch)?;
         let (samples, pieces) = (sampler.len(), sampler.pieces());
         let mut bpr = Bpr::<E>::new(data, settings, samples, workspace)?;
-        let mut losses = Vec::with_capacity(settings.epochs);
-        let mut learnt = 0;
-        let start = Instant::now();
+        let mut at = bpr.restore(keeper)?;
+        let before = at.epoch * samples + sampler.skip(at.epoch, at.piece);
+        let (mut learnt, mut elapsed) = (0, Duration::ZERO);
         let mut now = Samples::default();
         let mut next = Samples::default();
-        sampler.draw(0, 0, &mut now);
-        for epoch in 0..settings.epochs {
+        if at.epoch < settings.epochs {
+            sampler.draw(at.epoch, at.piece, &mut now);
+        }
+        while at.epoch < settings.epochs {
+            let (epoch, start) = (at.epoch, Instant::now());
+            let diverged = || TrainError::Diverged { epoch: epoch + 1, lr: settings.lr, l2: settings.l2 };
             let rate = settings.rate(epoch);
-            let mut sum = 0.0;
-            for piece in 0..pieces {
+            while at.piece < pieces {
+                if keeper.stopped() {
+                    let stopped = keeper.stop(epoch * pieces + at.piece, &at, &bpr.parts(), settings.epochs);
+                    return Err(if at.sum.is_finite() { stopped } else { diverged() });
+                }
                 // The next piece is drawn while this one is learnt. Neither depends on when the other is done.
                 let (result, ()) = rayon::join(
                     || bpr.learn(&now, rate),
                     || {
-                        if piece + 1 < pieces {
-                            sampler.draw(epoch, piece + 1, &mut next);
+                        if at.piece + 1 < pieces {
+                            sampler.draw(epoch, at.piece + 1, &mut next);
                         } else if epoch + 1 < settings.epochs {
                             sampler.draw(epoch + 1, 0, &mut next);
                         }
                     },
                 );
-                sum += result?;
+                at.sum += result?;
+                at.piece += 1;
                 learnt += now.users.len();
                 std::mem::swap(&mut now, &mut next);
                 report(Progress {
                     epoch: epoch + 1,
-                    samples: learnt,
+                    samples: before + learnt,
+                    learnt,
                     total: samples * settings.epochs,
-                    loss: losses.last().copied(),
-                    elapsed: start.elapsed(),
+                    loss: at.history.last().copied(),
+                    elapsed: elapsed + start.elapsed(),
                 });
             }
-            losses.push(sum / samples as f64);
+            elapsed += start.elapsed();
+            at.history.push(at.sum / samples as f64);
             let last = epoch + 1 == settings.epochs;
             // A loss tells of the embeddings before the last steps, so after the last epoch they are looked at as well.
-            if !sum.is_finite() || (last && !(finite(&bpr.users) && finite(&bpr.items))) {
-                return Err(TrainError::Diverged { epoch: epoch + 1, lr: settings.lr, l2: settings.l2 });
+            if !at.sum.is_finite() || (last && !(finite(&bpr.users) && finite(&bpr.items))) {
+                return Err(diverged());
             }
+            (at.epoch, at.piece, at.sum) = (epoch + 1, 0, 0.0);
+            keeper.after_epoch(at.epoch * pieces, &at, &bpr.parts())?;
         }
-        Ok(Trained { users: bpr.users, items: bpr.items, losses, samples, elapsed: start.elapsed() })
+        Ok(Trained { users: bpr.users, items: bpr.items, losses: at.history, samples, learnt, elapsed })
     })
 }
 

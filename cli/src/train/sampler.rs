@@ -65,20 +65,12 @@ impl<'a> Sampler<'a> {
 
     /// Draws a piece. Pieces must be drawn in order, as each goes on shuffling where the one before it stopped.
     pub(super) fn draw(&mut self, epoch: usize, piece: usize, samples: &mut Samples) {
-        let place = (epoch as u64) << 24 | piece as u64;
-        let mut order = Source::new(self.seed, Purpose::Order, place);
-        let mut negatives = Source::new(self.seed, Purpose::Negatives, place);
-        let start = piece * self.piece;
-        let end = self.order.len().min(start + self.piece);
+        let mut negatives = Source::new(self.seed, Purpose::Negatives, place(epoch, piece));
+        let (start, end) = self.shuffle(epoch, piece);
         samples.users.clear();
         samples.positives.clear();
         samples.negatives.clear();
         // One loop for each of the steps, so that the slow look-ups of many samples are under way together.
-        for at in start..end {
-            // Fisher and Yates: what stands at `at` after the swap is not touched again in this epoch.
-            let left = (self.order.len() - at) as u32;
-            self.order.swap(at, at + order.below(left) as usize);
-        }
         for &interaction in &self.order[start..end] {
             samples.users.push(self.owners[interaction as usize]);
             samples.positives.push(self.data.train.flat()[interaction as usize]);
@@ -88,6 +80,30 @@ impl<'a> Sampler<'a> {
         }
     }
 
+    /// Shuffles as drawing all pieces before this one would; returns how many samples of its epoch those have.
+    pub(super) fn skip(&mut self, epoch: usize, piece: usize) -> usize {
+        let all = self.pieces();
+        for before in 0..epoch {
+            for piece in 0..all {
+                self.shuffle(before, piece);
+            }
+        }
+        (0..piece.min(all)).map(|piece| self.shuffle(epoch, piece)).map(|(start, end)| end - start).sum()
+    }
+
+    /// Decides what a piece learns: the interactions from one place of the order to another.
+    fn shuffle(&mut self, epoch: usize, piece: usize) -> (usize, usize) {
+        let mut source = Source::new(self.seed, Purpose::Order, place(epoch, piece));
+        let start = (piece * self.piece).min(self.order.len());
+        let end = self.order.len().min(start + self.piece);
+        for at in start..end {
+            // Fisher and Yates: what stands at `at` after the swap is not touched again in this epoch.
+            let left = (self.order.len() - at) as u32;
+            self.order.swap(at, at + source.below(left) as usize);
+        }
+        (start, end)
+    }
+
     /// An item that the user does not have, each with the same probability: the `r`-th of them, for a random `r`. One draw
     /// is enough however much the user has, where drawing until an item is new could take as many draws as there are items.
     fn negative(&self, user: u32, source: &mut Source) -> u32 {
@@ -95,6 +111,11 @@ impl<'a> Sampler<'a> {
         let r = source.below((self.data.items.len() - has.len()) as u32);
         nth_missing(has, r, self.stride)
     }
+}
+
+/// Where the random numbers of a piece are.
+fn place(epoch: usize, piece: usize) -> u64 {
+    (epoch as u64) << 24 | piece as u64
 }
 
 /// The `r`-th number, from 0, that is not in a sorted list of distinct numbers. `stride` is a power of two that is above half of
@@ -170,6 +191,25 @@ mod tests {
         }
         assert_ne!(orders[0], orders[1]);
         assert_ne!(orders[1], orders[2]);
+    }
+
+    #[test]
+    fn what_is_skipped_is_as_if_it_were_drawn() {
+        let data = triangle();
+        let mut drawn = Sampler::new(&data, 5, 100).unwrap();
+        drawn.piece = 300;
+        let (pieces, mut before) = (drawn.pieces(), 0);
+        for place in 0..3 * pieces {
+            let mut skipped = Sampler::new(&data, 5, 100).unwrap();
+            skipped.piece = 300;
+            let (epoch, piece) = (place / pieces, place % pieces);
+            assert_eq!(epoch * skipped.len() + skipped.skip(epoch, piece), before);
+            let (mut a, mut b) = (Samples::default(), Samples::default());
+            drawn.draw(epoch, piece, &mut a);
+            skipped.draw(epoch, piece, &mut b);
+            assert_eq!(a, b, "{epoch} {piece}");
+            before += a.users.len();
+        }
     }
 
     #[test]

@@ -177,6 +177,15 @@ impl Checkpoints {
         }
     }
 
+    /// Makes the folder, if it is not there, and makes sure that this program alone saves into it: what the first save would do, and a way to
+    /// find out early whether it can.
+    ///
+    /// # Errors
+    /// [`FileError`]: another program saves here, or the system refused.
+    pub fn prepare(&mut self) -> FileResult<()> {
+        self.lock()
+    }
+
     /// Saves everything. A checkpoint of the same step is replaced.
     ///
     /// # Errors

@@ -31,7 +31,8 @@ pub enum Kind {
 /// features of a line the dot product of their embeddings, learnt with the logistic loss. After each epoch the area under the
 /// ROC curve and the mean loss are measured on the lines of --valid, or on the last tenth of FILE, which is then not learnt from.
 ///
-/// The result depends on the data and on the settings below alone, to the last bit, and not on --threads or --level.
+/// The result depends on the data and on the settings below alone, to the last bit, and not on --threads or --level, nor on whether the
+/// training was stopped and resumed. Ctrl-C stops it: with --checkpoint, where it is can be gone on from with --resume.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct TrainArgs {
@@ -57,6 +58,22 @@ pub struct TrainArgs {
     /// Folder for model.safetensors and model.json
     #[arg(long, value_name = "DIR", default_value = "hotrow-model")]
     pub out: PathBuf,
+
+    /// Folder for checkpoints, from which a training that was stopped goes on
+    #[arg(long, value_name = "DIR")]
+    pub checkpoint: Option<PathBuf>,
+
+    /// Epochs between two checkpoints, 1 to 1000000
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "checkpoint", value_parser = whole(1, 1_000_000))]
+    pub every: usize,
+
+    /// Checkpoints that are kept, the newest ones, 1 to 1000000
+    #[arg(long, value_name = "N", default_value_t = 3, requires = "checkpoint", value_parser = whole(1, 1_000_000))]
+    pub keep: usize,
+
+    /// Go on from the newest checkpoint in DIR, or begin if there is none
+    #[arg(long, requires = "checkpoint")]
+    pub resume: bool,
 
     /// Numbers in an embedding, 1 to 65536 [default: mf 64, fm 32]
     #[arg(long, value_name = "N", value_parser = whole(1, 65_536))]
@@ -120,6 +137,7 @@ Examples:
   hotrow train ml-100k.inter --optimizer adam --epochs 10
   hotrow train ratings.csv --items movies.csv --dim 32 --dtype f16 --out films
   hotrow train purchases.txt --json | jq .hr_at_10
+  hotrow train ratings.csv --checkpoint run-1 --every 2 --resume     go on, or begin
   hotrow train --model fm clicks.libfm --valid later.libfm
   hotrow train --model fm clicks.libfm --optimizer ftrl --json | jq .auc";
 

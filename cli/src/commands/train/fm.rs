@@ -9,13 +9,15 @@ use serde::Serialize;
 
 use super::args::TrainArgs;
 use super::bar::Bar;
+use super::keeper::keeper;
 use super::say_saved;
 use crate::commands::files::contents;
 use crate::data::{Examples, Unknown, Vocabulary, read_libfm};
 use crate::fm::{Epoch, Quality, train};
-use crate::model::{Folder, MachineDescription, Precision, Weight, save_machine};
+use crate::interrupt::Listening;
+use crate::model::{Folder, MachineDescription, Precision, VECTOR_TABLE, WEIGHT_TABLE, Weight, save_machine};
 use crate::output::{grouped, say, say_json};
-use crate::train::{Compute, Method};
+use crate::train::{CHECKSUM, Compute, Identity, Labels, Method, Settings};
 
 /// Most epochs that the table shows.
 const SHOWN: usize = 20;
@@ -76,6 +78,27 @@ impl Source {
         Ok(Source { examples, valid, vocabulary, unknown, names: [path.display().to_string(), name] })
     }
 
+    /// What decides the result.
+    fn identity(&self, settings: &Settings) -> Identity {
+        let mut data = vec![("features", self.vocabulary.len() as u64)];
+        let mut hasher = crc32fast::Hasher::new();
+        for (counts, examples) in
+            [(["examples", "entries"], &self.examples), (["validation examples", "validation entries"], &self.valid)]
+        {
+            data.extend(counts.into_iter().zip([examples.len() as u64, examples.entries() as u64]));
+            examples.hash(&mut hasher);
+        }
+        self.vocabulary.features().iter().for_each(|feature| hasher.update(&feature.to_le_bytes()));
+        data.push((CHECKSUM, hasher.finalize().into()));
+        Identity { model: "fm", settings: settings.clone(), data }
+    }
+
+    /// The features, which are the rows of both tables.
+    fn labels(&self) -> Vec<(&'static str, Labels)> {
+        let ids = || Labels { ids: self.vocabulary.features().iter().map(u32::to_string).collect(), titles: Vec::new() };
+        vec![(WEIGHT_TABLE, ids()), (VECTOR_TABLE, ids())]
+    }
+
     fn summary(&self) -> String {
         let of = |name: &str, examples: &Examples| {
             let share = 100.0 * examples.positives() as f64 / examples.len().max(1) as f64;
@@ -103,23 +126,26 @@ impl Source {
         let settings = args.settings();
         let (count, total) = (self.examples.len(), self.examples.len().saturating_mul(settings.epochs));
         let bar = Bar::new(settings.epochs);
-        let trained = train::<E>(&self.examples, &self.valid, self.vocabulary.len(), &settings, compute, |epoch| {
+        let mut keeper = keeper(args, || self.identity(&settings), || self.labels())?;
+        let listening = Listening::new();
+        let trained = train::<E>(&self.examples, &self.valid, self.vocabulary.len(), &settings, compute, &mut keeper, |epoch| {
             let quality = epoch.quality.map_or(String::new(), |quality| format!("  {}", brief(&quality)));
             bar.show(epoch.number, epoch.number * count, total, format!("loss {:.4}{quality}", epoch.loss));
         });
         bar.clear();
+        drop(listening);
         let trained = trained?;
         let quality = trained.epochs.last().and_then(|epoch| epoch.quality);
         let description = MachineDescription::new(settings.clone(), quality, self.vocabulary.features().to_vec());
         save_machine(folder, description, &trained.machine)?;
-        let seconds: f64 = trained.epochs.iter().map(|epoch| epoch.elapsed.as_secs_f64()).sum();
+        let seconds = trained.elapsed.as_secs_f64();
         Ok(Outcome {
             auc: quality.and_then(|quality| quality.auc),
             log_loss: quality.map(|quality| quality.log_loss),
             guess_log_loss: self.guess(),
             epochs: settings.epochs,
-            train_seconds_per_epoch: seconds / settings.epochs as f64,
-            samples_per_second: total as f64 / seconds,
+            train_seconds_per_epoch: seconds * count as f64 / trained.learnt.max(1) as f64,
+            samples_per_second: trained.learnt as f64 / seconds.max(1e-9),
             loss: trained.epochs.last().map_or(f64::NAN, |epoch| epoch.loss),
             epoch_auc: trained.epochs.iter().map(|epoch| epoch.quality.and_then(|quality| quality.auc)).collect(),
             epoch_log_loss: trained.epochs.iter().map(|epoch| epoch.quality.map(|quality| quality.log_loss)).collect(),

@@ -7,13 +7,15 @@ use hotrow::{bf16, f16};
 
 use super::args::TrainArgs;
 use super::bar::Bar;
+use super::keeper::keeper;
 use super::outcome::Outcome;
 use super::say_saved;
 use crate::commands::files::contents;
-use crate::data::{Dataset, Interactions, Market, read_interactions, read_titles};
-use crate::model::{Description, Folder, Precision, Weight, save};
+use crate::data::{Dataset, Interactions, Market, Names, read_interactions, read_titles};
+use crate::interrupt::Listening;
+use crate::model::{Description, Folder, ITEM_TABLE, Precision, USER_TABLE, Weight, save};
 use crate::output::{complain, grouped, say, say_json};
-use crate::train::{Compute, Progress, evaluate, evaluate_tables, train};
+use crate::train::{Compute, Identity, Labels, Progress, Settings, evaluate, evaluate_tables, train};
 
 /// Runs the command.
 pub(super) fn run(args: &TrainArgs, compute: &Compute, folder: &Folder) -> Result<()> {
@@ -83,9 +85,12 @@ impl Source {
         }
         let settings = args.settings();
         let epochs = settings.epochs;
+        let mut keeper = keeper(args, || self.identity(&settings), || self.labels())?;
+        let listening = Listening::new();
         let bar = Bar::new(epochs);
-        let trained = train::<E>(data, &settings, compute, |progress| show(&bar, &progress));
+        let trained = train::<E>(data, &settings, compute, &mut keeper, |progress| show(&bar, &progress));
         bar.clear();
+        drop(listening);
         let trained = trained?;
 
         let popularity = data.popularity();
@@ -123,8 +128,8 @@ impl Source {
             best_hr_at_10: best.map(|best| best.hr_at_10),
             best_ndcg_at_10: best.map(|best| best.ndcg_at_10),
             epochs,
-            train_seconds_per_epoch: seconds / epochs as f64,
-            samples_per_second: (trained.samples * epochs) as f64 / seconds,
+            train_seconds_per_epoch: seconds * trained.samples as f64 / trained.learnt.max(1) as f64,
+            samples_per_second: trained.learnt as f64 / seconds.max(1e-9),
             loss: trained.losses.last().copied().unwrap_or(f64::NAN),
             users: data.users.len(),
             evaluated_users: data.evaluated(),
@@ -141,6 +146,20 @@ impl Source {
             example_user,
             example_item,
         })
+    }
+
+    /// What decides the result.
+    fn identity(&self, settings: &Settings) -> Identity {
+        Identity { model: "mf", settings: settings.clone(), data: self.data.fingerprint() }
+    }
+
+    /// The ids and titles of the tables' rows.
+    fn labels(&self) -> Vec<(&'static str, Labels)> {
+        let ids = |names: &Names| names.iter().map(str::to_owned).collect();
+        vec![
+            (USER_TABLE, Labels { ids: ids(&self.data.users), titles: Vec::new() }),
+            (ITEM_TABLE, Labels { ids: ids(&self.data.items), titles: self.titles.clone() }),
+        ]
     }
 
     fn summary(&self) -> String {
@@ -165,7 +184,7 @@ impl Source {
 }
 
 fn show(bar: &Bar, progress: &Progress) {
-    let rate = progress.samples as f64 / progress.elapsed.as_secs_f64().max(1e-9) / 1e6;
+    let rate = progress.learnt as f64 / progress.elapsed.as_secs_f64().max(1e-9) / 1e6;
     let loss = progress.loss.map_or("-".into(), |loss| format!("{loss:.4}"));
     bar.show(progress.epoch, progress.samples, progress.total, format!("loss {loss}  {rate:.2} M samples/s"));
 }

@@ -4,6 +4,7 @@ mod args;
 mod bar;
 mod defaults;
 mod fm;
+mod keeper;
 mod mf;
 mod outcome;
 
