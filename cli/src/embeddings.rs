@@ -1,4 +1,4 @@
-//! Embeddings from wherever they are: a file of any format, or the folder of a trained model; and the words that are asked for.
+//! Embeddings from wherever they are: a file of any format, a checkpoint, or the folder of a trained model; and the words that are asked for.
 
 use std::collections::HashMap;
 use std::io::{BufRead, IsTerminal, stdin};
@@ -6,14 +6,17 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use hotrow::store::{self, Block, Format, Open, OpenOptions, OpenTable, RowOptions, Values};
-use hotrow::{AnyTable, AnyView, Table};
+use hotrow::store::{self, Checkpoint, Checkpoints, Open, OpenOptions, OpenTable, Restored};
+use hotrow::{AnyTable, AnyView};
+use indicatif::ProgressBar;
 
-use crate::model::{Catalog, Features, Found, Model};
+use crate::model::{Catalog, DESCRIPTION, Features, Found, Model};
 use crate::output::complain;
 
 /// How many words are looked for one by one. For more, all words of the table are put in order first.
 const FEW: usize = 16;
+/// A file of so many bytes takes a while to read.
+const SLOW: u64 = 256 << 20;
 /// How many missing words an error names.
 const NAMED: usize = 10;
 
@@ -42,47 +45,46 @@ pub struct MissingArgs {
 /// A table and its names.
 #[derive(Debug)]
 pub(crate) struct Embeddings {
+    /// What errors call it.
     place: String,
-    rows: Rows,
-    names: Names,
+    source: Source,
 }
 
 #[derive(Debug)]
-enum Rows {
-    Opened(Box<OpenTable>),
-    Made(AnyTable),
+enum Source {
+    File(Box<OpenTable>),
+    Made(Named),
 }
 
+/// A table with names.
 #[derive(Debug)]
-enum Names {
-    /// The file's own, if it has any.
-    OfFile,
-    /// "item", "feature" or "word", and what each row is called.
-    Known { what: &'static str, ids: Vec<String>, titles: Vec<Option<String>> },
+struct Named {
+    table: AnyTable,
+    /// "item", "feature", "word" or "row".
+    what: &'static str,
+    ids: Vec<String>,
+    titles: Vec<Option<String>>,
 }
 
 impl Embeddings {
-    /// Opens an embedding file, or the items of a model that `hotrow train` has made.
+    /// Opens an embedding file, a table of the newest checkpoint of a folder, or the items of a model that `hotrow train` has made.
     ///
     /// # Errors
     /// What is wrong with the file or folder, with its name.
     pub(crate) fn open(path: &Path, args: &SourceArgs) -> Result<Embeddings> {
+        // A model that is not there is looked for as one: the error says how to make it.
         if path.is_dir() || (path.extension().is_none() && !path.exists()) {
-            return of_model(path, args);
+            return of_folder(path, args);
         }
-        let place = path.display().to_string();
         let options = OpenOptions {
             table: args.table.clone(),
             open: if args.map { Open::Map } else { Open::Read },
             ..OpenOptions::default()
         };
-        if let Some(format) = other_format(path)? {
-            if args.map {
-                bail!("{place}: a {format} file cannot be mapped; `hotrow convert` makes a file that can");
-            }
-            return read_rows(path, &options, place);
-        }
-        let opened = store::open(path, &options)?;
+        let bar = bar(path);
+        let opened = store::open_with(path, &options, &|bytes| bar.inc(bytes));
+        bar.finish_and_clear();
+        let (opened, place) = (opened?, path.display().to_string());
         for note in opened.notes() {
             complain(&format!("note: {place}: {note}"));
         }
@@ -91,14 +93,14 @@ impl Embeddings {
             let (_, words) = rayon::join(|| mapped.prefault(), || opened.words().map(|_| ()));
             words?;
         }
-        Ok(Embeddings { place, rows: Rows::Opened(Box::new(opened)), names: Names::OfFile })
+        Ok(Embeddings { place, source: Source::File(Box::new(opened)) })
     }
 
     /// The table.
     pub(crate) fn view(&self) -> AnyView<'_> {
-        match &self.rows {
-            Rows::Opened(opened) => opened.table(),
-            Rows::Made(table) => table.view(),
+        match &self.source {
+            Source::File(opened) => opened.table(),
+            Source::Made(named) => named.table.view(),
         }
     }
 
@@ -108,14 +110,13 @@ impl Embeddings {
     /// When the file's words cannot be read.
     pub(crate) fn catalog(&self) -> Result<Catalog<'_>> {
         let (place, rows) = (&*self.place, self.view().shape()[0]);
-        match (&self.names, &self.rows) {
-            (Names::Known { what, ids, titles }, _) => Ok(Catalog { what, place, rows, ids, titles }),
-            (Names::OfFile, Rows::Opened(opened)) => {
+        Ok(match &self.source {
+            Source::File(opened) => {
                 let (ids, titles) = (opened.words()?.unwrap_or_default(), opened.titles()?.unwrap_or_default());
-                Ok(Catalog { what: if ids.is_empty() { "row" } else { "word" }, place, rows, ids, titles })
+                Catalog { what: if ids.is_empty() { "row" } else { "word" }, place, rows, ids, titles }
             }
-            (Names::OfFile, Rows::Made(_)) => Ok(Catalog { what: "row", place, rows, ids: &[], titles: &[] }),
-        }
+            Source::Made(Named { what, ids, titles, .. }) => Catalog { what, place, rows, ids, titles },
+        })
     }
 
     /// Rows one behind the other, widened.
@@ -125,59 +126,50 @@ impl Embeddings {
     }
 }
 
-/// The items of a trained model, or the features of a factorization machine.
-fn of_model(folder: &Path, args: &SourceArgs) -> Result<Embeddings> {
-    if args.map || args.table.is_some() {
-        bail!("{}: --map and --table are for embedding files, and this is the folder of a model", folder.display());
+/// A bar on standard error for files that take a while; it stays away when that is no terminal.
+fn bar(path: &Path) -> ProgressBar {
+    match std::fs::metadata(path) {
+        Ok(file) if file.len() >= SLOW => ProgressBar::new(file.len()),
+        _ => ProgressBar::hidden(),
     }
-    let made = |what, table: Table<f32>, ids, titles| Embeddings {
-        place: "the model".to_owned(),
-        rows: Rows::Made(table.into()),
-        names: Names::Known { what, ids, titles },
-    };
-    if let Some(Features { names, vectors }) = Features::load(folder)? {
-        return Ok(made("feature", vectors, names, Vec::new()));
-    }
-    let Model { description, items, .. } = Model::load(folder)?;
-    Ok(made("item", items, description.items, description.titles))
 }
 
-/// The format of a file that is read row by row; `None` for those that are opened as they are.
-fn other_format(path: &Path) -> Result<Option<Format>> {
-    use std::io::Read;
-    let mut first = Vec::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(4096).read_to_end(&mut first));
-    read.with_context(|| format!("{}: cannot read the file", path.display()))?;
-    Ok(Format::of(path, &first).filter(|format| *format != Format::Safetensors))
+/// A table of a checkpoint, the items of a trained model, or the features of a factorization machine.
+fn of_folder(folder: &Path, args: &SourceArgs) -> Result<Embeddings> {
+    if args.map {
+        bail!("{}: --map is for embedding files, and this is a folder", folder.display());
+    }
+    if folder.is_dir()
+        && !folder.join(DESCRIPTION).exists()
+        && let Some(checkpoint) = Checkpoints::open(folder).load_last()?
+    {
+        let named = of_checkpoint(checkpoint, folder, args.table.as_deref())?;
+        return Ok(Embeddings { place: folder.display().to_string(), source: Source::Made(named) });
+    }
+    if args.table.is_some() {
+        bail!("{}: --table is for files and checkpoints, and this is the folder of a model", folder.display());
+    }
+    let named = if let Some(Features { names, vectors }) = Features::load(folder)? {
+        Named { table: vectors.into(), what: "feature", ids: names, titles: Vec::new() }
+    } else {
+        let Model { description, items, .. } = Model::load(folder)?;
+        Named { table: items.into(), what: "item", ids: description.items, titles: description.titles }
+    };
+    Ok(Embeddings { place: "the model".to_owned(), source: Source::Made(named) })
 }
 
-/// Reads a file row by row.
-fn read_rows(path: &Path, options: &OpenOptions, place: String) -> Result<Embeddings> {
-    let mut rows = store::open_rows(path, &RowOptions { table: options.table.clone(), ..RowOptions::default() })?;
-    let (dim, dtype) = (rows.info().dim, rows.info().dtype);
-    let mut block = Block::new(dtype);
-    let (mut values, mut words) = (Values::new(dtype), Vec::new());
-    while rows.read(&mut block)? > 0 {
-        match (&mut values, &block.values) {
-            (Values::F32(all), Values::F32(more)) => all.extend_from_slice(more),
-            (Values::F16(all), Values::F16(more)) => all.extend_from_slice(more),
-            (Values::BF16(all), Values::BF16(more)) => all.extend_from_slice(more),
-            _ => bail!("{place}: its rows are of several types"),
-        }
-        words.append(&mut block.words);
-    }
-    for note in &rows.info().notes {
-        complain(&format!("note: {place}: {note}"));
-    }
-    let count = values.len() / dim.max(1);
-    let table: AnyTable = match values {
-        Values::F32(values) => Table::from_slice(&values, count, dim)?.into(),
-        Values::F16(values) => Table::from_slice(&values, count, dim)?.into(),
-        Values::BF16(values) => Table::from_slice(&values, count, dim)?.into(),
-        _ => bail!("{place}: its rows are of a type that this command does not know"),
+fn of_checkpoint(mut checkpoint: Checkpoint, folder: &Path, table: Option<&str>) -> Result<Named> {
+    let names: Vec<String> = checkpoint.tables().iter().map(|table| format!("`{}`", table.name)).collect();
+    let name = match (table, checkpoint.tables()) {
+        (Some(name), _) => name.to_owned(),
+        (None, [only]) => only.name.clone(),
+        (None, _) => bail!("{}: the checkpoint has the tables {}: choose one with --table", folder.display(), names.join(", ")),
     };
-    let names = if words.is_empty() { Names::OfFile } else { Names::Known { what: "word", ids: words, titles: Vec::new() } };
-    Ok(Embeddings { place, rows: Rows::Made(table), names })
+    let Some(Restored { table, ids, titles, .. }) = checkpoint.take(&name) else {
+        bail!("{}: the checkpoint has no table `{name}`; it has {}", folder.display(), names.join(", "));
+    };
+    let what = if ids.is_some() { "word" } else { "row" };
+    Ok(Named { table, what, ids: ids.unwrap_or_default(), titles: titles.unwrap_or_default() })
 }
 
 /// What is asked for: the arguments, or the lines of standard input when there are none.

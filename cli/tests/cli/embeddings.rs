@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
-use hotrow::store::{Block, RowOptions, SafetensorsWriter, Values, WriteRows, open_rows};
+use hotrow::store::{Block, Checkpoints, RowOptions, SafetensorsWriter, Snapshot, Values, WriteRows, open_rows};
 use hotrow::{DType, Metric, Table, reference};
 use serde_json::{Value, json};
 
@@ -64,11 +64,8 @@ nearest to word man:
     );
     let dots = json(dir, "similar man --in words.vec --metric dot --top 3 --json");
     assert_eq!(items(&dots, "similar"), ["kings", "state", "king"]);
-    assert_eq!(
-        fail(dir, "similar king --in words.vec --map", 1),
-        "\
-error: words.vec: a fasttext file cannot be mapped; `hotrow convert` makes a file that can\n"
-    );
+    let errors = fail(dir, "similar king --in words.vec --map", 1);
+    assert!(errors.starts_with("error: words.vec: fasttext files have no table to map; "), "{errors}");
     assert!(fail(dir, "similar king --in words.vec --metric l2", 2).contains("expected one of cosine, dot"));
 }
 
@@ -114,7 +111,7 @@ no word `zebra` among the 7 words of words.vec
         "{}",
         text(&output.stderr)
     );
-    assert!(fail(dir, "lookup none.vec a", 1).starts_with("error: none.vec: cannot read the file: "));
+    assert!(fail(dir, "lookup none.vec a", 1).starts_with("error: none.vec: cannot "));
 }
 
 #[test]
@@ -154,6 +151,24 @@ fn analogies_are_sums_of_directions() {
     assert!(succeed(dir, "analogy words.vec king man woman").starts_with("nearest to king + woman - man:\n"));
     assert!(fail(dir, "analogy words.vec king man", 1).contains("an analogy has three words"));
     assert!(fail(dir, "analogy words.vec king man woman --positive queen", 2).contains("cannot be used with"));
+}
+
+#[test]
+fn checkpoints_have_tables_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let (films, users) = (Table::from_slice(&[1.0f32, 0.0, 1.0, 1.0], 2, 2).unwrap(), Table::<f32>::zeros(3, 2).unwrap());
+    let ids = ["alien", "amour"].map(str::to_owned);
+    let save = |folder: &str, snapshot: Snapshot<'_>| Checkpoints::open(dir.join(folder)).save(&snapshot).map(|_| ()).unwrap();
+    save("one", Snapshot::new(1).table("films", &films).unwrap().ids("films", &ids).unwrap());
+    save("two", Snapshot::new(1).table("films", &films).unwrap().table("users", &users).unwrap());
+    assert_eq!(json(dir, "similar alien --in one --json")["similar"][0]["item"], "amour");
+    assert_eq!(succeed(dir, "lookup two --table films 1"), "1 1 1\n");
+    let errors = fail(dir, "lookup two 1", 1);
+    assert_eq!(errors, "error: two: the checkpoint has the tables `films`, `users`: choose one with --table\n");
+    let errors = fail(dir, "lookup two 1 --table items", 1);
+    assert_eq!(errors, "error: two: the checkpoint has no table `items`; it has `films`, `users`\n");
+    assert!(fail(dir, "similar alien --in one --map", 1).contains("--map is for embedding files"));
 }
 
 /// Files of gensim, which are not kept here: `HOTROW_DATA` is the folder that has them.
