@@ -1,6 +1,8 @@
 //! Embedding files of other tools: what is read, what is refused and where, and that what is written reads back to the same bits.
 
 mod csv;
+#[cfg(feature = "keras-h5")]
+mod keras;
 mod npy;
 mod npz;
 mod real;

@@ -31,7 +31,7 @@ impl Format {
         }
         let extension = extension(path);
         match extension.as_str() {
-            "safetensors" | "csv" | "tsv" | "tab" | "npy" | "npz" | "h5" | "hdf5" | "keras" => Format::of_extension(path),
+            "safetensors" | "csv" | "tsv" | "tab" | "npy" | "npz" | "h5" | "hdf5" => Format::of_extension(path),
             "vec" | "txt" | "bin" | "glove" | "w2v" | "word2vec" | "model" => {
                 let first = first.strip_prefix(b"\xef\xbb\xbf").unwrap_or(first);
                 let line = first.split(|byte| *byte == b'\n').next().unwrap_or_default();
@@ -65,7 +65,7 @@ impl Format {
             "glove" => Format::Glove,
             "csv" => Format::Csv,
             "tsv" | "tab" => Format::Tsv,
-            "h5" | "hdf5" | "keras" => Format::KerasH5,
+            "h5" | "hdf5" => Format::KerasH5,
             _ => return None,
         })
     }

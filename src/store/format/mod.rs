@@ -2,6 +2,8 @@
 
 mod csv;
 mod detect;
+#[cfg(feature = "keras-h5")]
+mod keras;
 mod lines;
 pub(super) mod npy;
 pub(super) mod npz;
@@ -176,6 +178,10 @@ pub fn open_rows(path: &Path, options: &RowOptions) -> FileResult<Box<dyn ReadRo
     if format == Format::Safetensors {
         return Ok(Box::new(SafetensorsReader::open(path, options.table.as_deref())?));
     }
+    #[cfg(feature = "keras-h5")]
+    if format == Format::KerasH5 {
+        return Ok(Box::new(keras::KerasReader::open(path, options.table.as_deref())?));
+    }
     read_rows(file, &name, &RowOptions { format: Some(format), ..options.clone() })
 }
 
@@ -204,7 +210,7 @@ fn detect(file: &mut (impl Read + Seek), path: &Path) -> FileResult<Format> {
     })
 }
 
-/// [`open_rows`] of a source of bytes, such as a file in memory. Errors call it by the name. A safetensors file is taken into memory first.
+/// [`open_rows`] of a source of bytes, such as a file in memory. Errors call it by the name. A safetensors file is taken into memory first, and so is one of Keras.
 ///
 /// # Errors
 /// As [`open_rows`].
@@ -231,6 +237,13 @@ pub fn read_rows<'a, R: Read + Seek + 'a>(mut source: R, name: &str, options: &R
             source.into_inner().read_to_end(&mut all).map_err(cannot_read(name))?;
             Ok(Box::new(SafetensorsReader::from_bytes(name, all, options.table.as_deref())?))
         }
+        #[cfg(feature = "keras-h5")]
+        Format::KerasH5 => {
+            let mut all = Vec::new();
+            source.into_inner().read_to_end(&mut all).map_err(cannot_read(name))?;
+            Ok(Box::new(keras::KerasReader::from_bytes(all, name, options.table.as_deref())?))
+        }
+        #[cfg(not(feature = "keras-h5"))]
         Format::KerasH5 => Err(FileError::unsupported(name, KERAS)),
     }
 }
@@ -334,4 +347,5 @@ fn rows_of(block: &Block, dim: usize, named: bool, name: &str) -> FileResult<usi
 }
 
 /// Why a file of Keras is not read.
+#[cfg(not(feature = "keras-h5"))]
 const KERAS: &str = "files of Keras are read by a hotrow that was built with the cargo feature `keras-h5`";

@@ -111,7 +111,7 @@ impl Number {
     }
 
     /// What reading it changes, in words for the user.
-    pub(super) fn note(self) -> Option<String> {
+    pub(in crate::store) fn note(self) -> Option<String> {
         let bits = self.size * 8;
         match self.kind {
             Kind::Float if self.size == 8 => Some("f64 values are rounded to f32".to_owned()),
@@ -129,7 +129,7 @@ impl Number {
     }
 
     /// Appends the values of these bytes, whole values. The element of `values` must be [`dtype`](Number::dtype).
-    pub(super) fn decode(self, bytes: &[u8], values: &mut Values) {
+    pub(in crate::store) fn decode(self, bytes: &[u8], values: &mut Values) {
         macro_rules! each {
             ($to:ident, $size:literal, $from:expr) => {
                 $to.extend(bytes.chunks_exact($size).map(|x| {
