@@ -269,6 +269,24 @@ fn the_table_ends_with_the_machine_and_the_distance_from_its_limits() {
 }
 
 #[test]
+fn results_are_drawn() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    for (name, start) in [("bench.svg", &b"<svg "[..]), ("bench.png", b"\x89PNG")] {
+        let path = folder.join(name);
+        let _ = std::fs::remove_file(&path);
+        let output =
+            run_file("plot.json", TINY, &["--json", "--filter", "gather|bag", "--plot", path.to_str().expect("a plain path")]);
+        assert_eq!(records(&output).len(), 2);
+        assert!(std::fs::read(path).expect("a picture").starts_with(start));
+    }
+    let refused = bench(&["--plot", "bench.pdf"]);
+    assert!(text(&refused.stderr).contains("the name of a picture must end with .svg or .png"), "{}", text(&refused.stderr));
+    let output = run_file("plot.json", TINY, &["--json", "--filter", "gather", "--plot", "/no/such/folder/bench.svg"]);
+    assert!(!output.status.success() && text(&output.stderr).contains("bench.svg: cannot write the picture: "));
+    assert!(text(&output.stdout).contains("tiny-gather"), "the results are there all the same");
+}
+
+#[test]
 fn the_standard_list_is_the_default() {
     let output = bench(&["--list"]);
     assert!(output.status.success());

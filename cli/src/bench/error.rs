@@ -80,6 +80,12 @@ pub enum BenchError {
         /// The plain loop's value.
         expected: f32,
     },
+    /// The picture cannot be written.
+    #[error("{message}")]
+    Plot {
+        /// Which, and why.
+        message: String,
+    },
     /// The report cannot be written.
     #[error("cannot write the report: {0}")]
     Write(#[from] io::Error),

@@ -12,6 +12,7 @@ mod listed;
 mod load;
 mod machine;
 mod measure;
+mod picture;
 mod record;
 mod report;
 mod run;
@@ -46,6 +47,7 @@ Examples:
   hotrow bench --filter '^scatter.*zipf$'         a filter is a regular expression
   hotrow bench --threads 1 --level portable       what one thread does without AVX
   hotrow bench --json > results.jsonl             one JSON object a line, the machine on stderr
+  hotrow bench --plot bench.svg                   and a picture beside the machine's limits (or .png)
   hotrow bench --workloads mine.json              your own shapes
   hotrow bench --ids visits.txt                   your own ids: gathers, bags and train steps
   hotrow bench --ids visits.txt --dim 128 --dtype bf16 --filter bag
@@ -110,6 +112,10 @@ pub struct BenchArgs {
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = positive_seconds)]
     pub time: f64,
 
+    /// Draw the results beside the machine's limits, into a file that ends with .svg or .png
+    #[arg(long, value_name = "FILE", value_parser = crate::plot::file)]
+    pub plot: Option<PathBuf>,
+
     /// List the workloads and run none.
     #[arg(long)]
     pub list: bool,
@@ -153,6 +159,7 @@ fn run_to(args: &BenchArgs, out: &mut dyn Write, err: &mut dyn Write, shows_prog
     } else {
         Box::new(Report::new(out, workloads.iter().map(|workload| workload.name.as_str())))
     };
+    let mut records = Vec::new();
     for (i, workload) in workloads.iter().enumerate() {
         if shows_progress {
             write!(err, "\r[{}/{}] {} ...", i + 1, workloads.len(), workload.name)?;
@@ -165,11 +172,18 @@ fn run_to(args: &BenchArgs, out: &mut dyn Write, err: &mut dyn Write, shows_prog
             err.flush()?;
         }
         match outcome? {
-            Outcome::Measured(record) => sink.measured(*record)?,
+            Outcome::Measured(record) => {
+                records.push((*record).clone());
+                sink.measured(*record)?;
+            }
             Outcome::Skipped(reason) => sink.skipped(&workload.name, &reason)?,
         }
     }
-    Ok(sink.finish(&machine, err)?)
+    sink.finish(&machine, err)?;
+    match &args.plot {
+        Some(path) => picture::save(&records, &machine, path).map_err(|error| BenchError::Plot { message: format!("{error:#}") }),
+        None => Ok(()),
+    }
 }
 
 /// Where results go as they come.
