@@ -11,7 +11,7 @@ use crate::kernel::{ReadInOrder, ReadRows, StreamCopy};
 use crate::ops::Workspace;
 use crate::par;
 use crate::simd::Out;
-use crate::table::{FILL_BYTES, TableView};
+use crate::table::{AnyView, FILL_BYTES, TableView, for_view};
 
 /// Copies `src` into `dst` in order, with streaming stores: the most bytes a second that memory takes in and gives out.
 ///
@@ -56,9 +56,13 @@ pub fn read_rows<'t, 'i, E: Element>(
     ids: impl Into<Ids<'i>>,
     workspace: &mut Workspace,
 ) -> Result<u32> {
-    let (table, ids) = (table.into(), ids.into());
+    let (table, ids) = (table.into().erase(), ids.into());
+    for_view!(table, table => rows_of(table, &ids, workspace))
+}
+
+fn rows_of<E: Element>(table: TableView<'_, E>, ids: &Ids<'_>, workspace: &mut Workspace) -> Result<u32> {
     let (tier, parallelism) = (workspace.tier(), workspace.parallelism());
-    let rows = workspace.check(&ids, table.rows())?.as_slice();
+    let rows = workspace.check(ids, table.rows())?.as_slice();
     let row_bytes = table.dim() * size_of::<E>();
     let block = (256 * 1024 / row_bytes.max(1)).max(1);
     let sum = AtomicU32::new(0);

@@ -146,12 +146,21 @@ pub(crate) mod lanes {
         BF16(&'a mut [bf16]),
     }
 
+    /// An output of any element.
+    pub enum AnyOut<'o, 'b> {
+        F32(&'o mut Out<'b, f32>),
+        F16(&'o mut Out<'b, f16>),
+        BF16(&'o mut Out<'b, bf16>),
+    }
+
     /// How vectors of an element are read and written.
     pub trait Lanes: Sized {
         /// The same values, their type as a value.
         fn erase(values: &[Self]) -> AnySlice<'_>;
         /// The same values, their type as a value.
         fn erase_mut(values: &mut [Self]) -> AnySliceMut<'_>;
+        /// The same output, its type as a value.
+        fn erase_out<'o, 'b>(out: &'o mut Out<'b, Self>) -> AnyOut<'o, 'b>;
         /// Reads `LANES` values.
         fn load<S: Simd>(simd: S, from: &[Self]) -> S::V;
         /// Writes `LANES` values, rounded.
@@ -167,6 +176,9 @@ pub(crate) mod lanes {
         }
         fn erase_mut(values: &mut [f32]) -> AnySliceMut<'_> {
             AnySliceMut::F32(values)
+        }
+        fn erase_out<'o, 'b>(out: &'o mut Out<'b, f32>) -> AnyOut<'o, 'b> {
+            AnyOut::F32(out)
         }
         #[inline(always)]
         fn load<S: Simd>(simd: S, from: &[f32]) -> S::V {
@@ -188,6 +200,9 @@ pub(crate) mod lanes {
         }
         fn erase_mut(values: &mut [f16]) -> AnySliceMut<'_> {
             AnySliceMut::F16(values)
+        }
+        fn erase_out<'o, 'b>(out: &'o mut Out<'b, f16>) -> AnyOut<'o, 'b> {
+            AnyOut::F16(out)
         }
         #[inline(always)]
         fn load<S: Simd>(simd: S, from: &[f16]) -> S::V {
@@ -232,6 +247,9 @@ pub(crate) mod lanes {
         }
         fn erase_mut(values: &mut [bf16]) -> AnySliceMut<'_> {
             AnySliceMut::BF16(values)
+        }
+        fn erase_out<'o, 'b>(out: &'o mut Out<'b, bf16>) -> AnyOut<'o, 'b> {
+            AnyOut::BF16(out)
         }
         #[inline(always)]
         fn load<S: Simd>(simd: S, from: &[bf16]) -> S::V {

@@ -1,5 +1,6 @@
 //! Gather: rows by id.
 
+use crate::element::lanes::AnyOut;
 use crate::element::{Element, Widen};
 use crate::error::{Error, Result};
 use crate::index::{Ids, RowIds};
@@ -8,7 +9,7 @@ use crate::ops::batch::fill_value;
 use crate::ops::{Batch, Rows, Workspace};
 use crate::par;
 use crate::simd::{CACHE_LINE, Out, Tier};
-use crate::table::{Buffer, TableView};
+use crate::table::{AnyView, Buffer, TableView};
 
 /// The rows that `ids` name, in a new array of shape `ids.shape + [dim]`: `out[k] = table[ids[k]]`, to the bit.
 ///
@@ -111,7 +112,7 @@ impl Workspace {
         let (parallelism, tier) = (self.parallelism, self.tier);
         let fill = fill_value(&ids);
         let rows = self.check(&ids, table.rows())?;
-        Job::new(table, rows, fill, tier).fill(parallelism, out);
+        Job::new::<O>(table.erase(), rows, fill, tier).fill(parallelism, out);
         Ok(())
     }
 
@@ -149,7 +150,7 @@ impl Workspace {
         if needed != out.len() {
             return Err(Error::ShapeMismatch { what: "output", expected, needed, actual: out.len() });
         }
-        Job::new(table, rows, feature.fill, self.tier).fill(self.parallelism, out);
+        Job::new::<O>(table.erase(), rows, feature.fill, self.tier).fill(self.parallelism, out);
         Ok(())
     }
 
@@ -158,19 +159,23 @@ impl Workspace {
         let (parallelism, tier) = (self.parallelism, self.tier);
         let fill = fill_value(&ids);
         let rows = self.check(&ids, table.rows())?;
-        let job = Job::new(table, rows, fill, tier);
+        let job = Job::new::<O>(table.erase(), rows, fill, tier);
         let workers = job.workers(parallelism);
         let out = Buffer::written(values, workers, job.chunk(), &|first, piece| job.run_piece(first, piece))?;
         Ok(Rows::new(out, ids.shape().to_vec(), table.dim()))
     }
 }
 
-/// A gather that has been validated, cut into blocks of rows.
-struct Job<'a, E, O> {
-    table: TableView<'a, E>,
+/// A gather that has been validated, cut into blocks of rows. Its elements are matched here, once a block, so that the kernels are compiled
+/// in this crate and not in every crate that gathers.
+struct Job<'a> {
+    table: AnyView<'a>,
+    dim: usize,
     rows: RowIds<'a>,
-    fill: O,
+    fill: f32,
     tier: Tier,
+    /// Bytes of a value of the output.
+    out_bytes: usize,
     /// Whether the output is written past the caches.
     stream: bool,
 }
@@ -182,49 +187,59 @@ const STREAM_BYTES: usize = 16 << 20;
 /// What a worker takes at a time: some ten microseconds of work.
 const BLOCK_BYTES: usize = 256 * 1024;
 
-impl<'a, E: Widen<O>, O: Element> Job<'a, E, O> {
-    fn new(table: TableView<'a, E>, rows: RowIds<'a>, fill: f32, tier: Tier) -> Self {
+impl<'a> Job<'a> {
+    fn new<O: Element>(table: AnyView<'a>, rows: RowIds<'a>, fill: f32, tier: Tier) -> Self {
+        let ([count, dim], out_bytes) = (table.shape(), size_of::<O>());
         // `check` was asked for this very table: a row number that passed is a row of it.
-        debug_assert_eq!(rows.bound(), table.rows());
-        let row_bytes = table.dim() * size_of::<O>();
+        debug_assert_eq!(rows.bound(), count);
+        let row_bytes = dim * out_bytes;
         let whole_lines = row_bytes.is_multiple_of(CACHE_LINE);
         let stream = whole_lines && rows.len().saturating_mul(row_bytes) >= STREAM_BYTES;
-        Job { table, rows, fill: O::from_f32(fill), tier, stream }
+        Job { table, dim, rows, fill, tier, out_bytes, stream }
     }
 
     fn workers(&self, parallelism: par::Parallelism) -> usize {
-        let row_bytes = self.table.dim() * (size_of::<E>() + size_of::<O>());
+        let row_bytes = self.dim * (self.table.dtype().size() + self.out_bytes);
         parallelism.workers_for(self.rows.len().saturating_mul(row_bytes))
     }
 
     /// Writes all rows.
-    #[inline]
-    fn fill(&self, parallelism: par::Parallelism, out: &mut [O]) {
+    fn fill<O: Element>(&self, parallelism: par::Parallelism, out: &mut [O]) {
         match self.workers(parallelism) {
-            1 => self.run(0, self.rows.len(), &mut Out::over(out)),
+            1 => self.run(0, self.rows.len(), O::erase_out(&mut Out::over(out))),
             workers => par::chunks(workers, Out::over(out), self.chunk(), &|first, piece| self.run_piece(first, piece)),
         }
     }
 
     /// Values an output block: whole rows.
     fn chunk(&self) -> usize {
-        let row_bytes = (self.table.dim() * size_of::<O>()).max(1);
-        (BLOCK_BYTES / row_bytes).max(1) * self.table.dim()
+        let row_bytes = (self.dim * self.out_bytes).max(1);
+        (BLOCK_BYTES / row_bytes).max(1) * self.dim
     }
 
     /// Fills the piece of the output that starts at value `first`.
-    fn run_piece(&self, first: usize, out: &mut Out<'_, O>) {
-        let dim = self.table.dim();
-        self.run(first / dim, out.remaining() / dim, out);
+    fn run_piece<O: Element>(&self, first: usize, out: &mut Out<'_, O>) {
+        self.run(first / self.dim, out.remaining() / self.dim, O::erase_out(out));
     }
 
     /// Writes `count` rows from the `first` on.
-    #[inline]
-    fn run(&self, first: usize, count: usize, out: &mut Out<'_, O>) {
+    fn run(&self, first: usize, count: usize, out: AnyOut<'_, '_>) {
         let rows = &self.rows.as_slice()[first..];
+        match (self.table, out) {
+            (AnyView::F32(table), AnyOut::F32(out)) => self.rows(table, rows, count, out),
+            (AnyView::F16(table), AnyOut::F16(out)) => self.rows(table, rows, count, out),
+            (AnyView::BF16(table), AnyOut::BF16(out)) => self.rows(table, rows, count, out),
+            (AnyView::F16(table), AnyOut::F32(out)) => self.rows(table, rows, count, out),
+            (AnyView::BF16(table), AnyOut::F32(out)) => self.rows(table, rows, count, out),
+            _ => unreachable!("`Widen` has no other pairs"),
+        }
+    }
+
+    #[inline]
+    fn rows<E: Widen<O>, O: Element>(&self, table: TableView<'_, E>, rows: &[u32], count: usize, out: &mut Out<'_, O>) {
         // An output that does not start a line would be written in halves of lines, which is slower than either way.
         let stream = self.stream && out.is_aligned();
-        self.tier.run(Gather { table: self.table, base: 0, rows, count, fill: self.fill, stream, out });
+        self.tier.run(Gather { table, base: 0, rows, count, fill: O::from_f32(self.fill), stream, out });
     }
 }
 

@@ -101,7 +101,19 @@ impl Workspace {
         metric: Metric,
         exclude: &[&[u32]],
     ) -> Result<Vec<Vec<Neighbour>>> {
-        for_view!(table.into(), table => self.nearest_in(table, queries, k, metric, exclude))
+        self.nearest_any(table.into(), queries, k, metric, exclude)
+    }
+
+    /// Matches the element, so that the kernels are compiled in this crate and not in every crate that searches.
+    fn nearest_any(
+        &mut self,
+        table: AnyView<'_>,
+        queries: &[f32],
+        k: usize,
+        metric: Metric,
+        exclude: &[&[u32]],
+    ) -> Result<Vec<Vec<Neighbour>>> {
+        for_view!(table, table => self.nearest_in(table, queries, k, metric, exclude))
     }
 
     fn nearest_in<E: Element>(

@@ -67,8 +67,12 @@ impl Workspace {
         source: &[S],
         alpha: f32,
     ) -> Result<()> {
-        let ids = ids.into();
-        match (table.into().erase(), S::erase(source)) {
+        self.scatter_any(table.into().erase(), ids.into(), S::erase(source), alpha)
+    }
+
+    /// Matches the elements, so that the kernels are compiled in this crate and not in every crate that scatters.
+    fn scatter_any(&mut self, table: AnyViewMut<'_>, ids: Ids<'_>, source: AnySlice<'_>, alpha: f32) -> Result<()> {
+        match (table, source) {
             (AnyViewMut::F32(table), AnySlice::F32(source)) => self.add(table, ids, source, alpha),
             (AnyViewMut::F32(table), AnySlice::F16(source)) => self.add(table, ids, source, alpha),
             (AnyViewMut::F32(table), AnySlice::BF16(source)) => self.add(table, ids, source, alpha),

@@ -50,7 +50,12 @@ impl Workspace {
         table: impl Into<TableViewMut<'t, E>>,
         gradient: Gradient<'_>,
     ) -> Result<()> {
-        match table.into().erase() {
+        self.step_any(optimizer, table.into().erase(), gradient)
+    }
+
+    /// Matches the element, so that the kernels are compiled in this crate and not in every crate that trains.
+    fn step_any(&mut self, optimizer: &mut Optimizer, table: AnyViewMut<'_>, gradient: Gradient<'_>) -> Result<()> {
+        match table {
             AnyViewMut::F32(table) => self.step_typed(optimizer, table, gradient),
             AnyViewMut::F16(table) => self.step_typed(optimizer, table, gradient),
             AnyViewMut::BF16(table) => self.step_typed(optimizer, table, gradient),

@@ -7,7 +7,7 @@ use crate::kernel::{RowDots, dot_of, total};
 use crate::ops::Workspace;
 use crate::ops::bag::check_pooling;
 use crate::par::{self, Grid};
-use crate::table::{AnyView, Buffer, TableView, TableViewMut};
+use crate::table::{AnyView, Buffer, TableView, TableViewMut, for_view};
 
 /// Ids a task.
 const BLOCK: usize = 2048;
@@ -42,8 +42,20 @@ impl Workspace {
         gradient: &[f32],
         out: &mut [f32],
     ) -> Result<()> {
-        let table: TableView<'_, E> = table.into();
-        let (count, dim, ids) = (bags.count(), table.dim(), bags.ids().len());
+        self.weight_grad_any(table.into().erase(), bags, pooling, gradient, out)
+    }
+
+    /// Matches the element, so that the kernels are compiled in this crate and not in every crate that trains weights.
+    fn weight_grad_any(
+        &mut self,
+        table: AnyView<'_>,
+        bags: &Bags<'_>,
+        pooling: Pooling,
+        gradient: &[f32],
+        out: &mut [f32],
+    ) -> Result<()> {
+        let [rows, dim] = table.shape();
+        let (count, ids) = (bags.count(), bags.ids().len());
         check_pooling(pooling, true)?;
         let length = |what, shape: [usize; 2], actual| match shape[0].checked_mul(shape[1]) {
             Some(needed) if needed != actual => Err(Error::ShapeMismatch { what, expected: shape.to_vec(), needed, actual }),
@@ -52,20 +64,16 @@ impl Workspace {
         };
         length("gradient", [count, dim], gradient.len())?;
         length("weight gradient", [ids, 1], out.len())?;
-        self.take_bags(bags, table.rows(), pooling)?;
+        self.take_bags(bags, rows, pooling)?;
         self.batch.list_bags()?;
         grow(&mut self.scales, self.batch.rows().len())?;
         // A divided sum depends on each weight a second time, through its divisor.
         let mut pooled = Buffer::zeros(if pooling == Pooling::Sum { 0 } else { count * dim })?;
         if pooling != Pooling::Sum {
             let whole = TableViewMut::new(&mut pooled, count, dim, dim)?;
-            self.pool(table.erase(), pooling, whole.erase(), Grid::none(count));
+            self.pool(table, pooling, whole.erase(), Grid::none(count));
         }
-        match table.erase() {
-            AnyView::F32(table) => self.dots(table, gradient),
-            AnyView::F16(table) => self.dots(table, gradient),
-            AnyView::BF16(table) => self.dots(table, gradient),
-        }?;
+        for_view!(table, table => self.dots(table, gradient))?;
         self.finish_weights(pooling, gradient, &pooled, dim, out);
         Ok(())
     }
