@@ -37,7 +37,9 @@ pub(super) struct Speeds<'a> {
 /// # Errors
 /// When it cannot be written.
 pub(super) fn save(records: &[Record], machine: &Machine, path: &Path) -> Result<()> {
-    plot::save(&Speeds::new(records, machine.to_string()), path)
+    // The processor, and how it was used; the table that is printed says the rest.
+    let machine = machine.to_string();
+    plot::save(&Speeds::new(records, machine.split(';').next().unwrap_or_default().to_owned()), path)
 }
 
 /// A speed in a record, if it was measured.
