@@ -88,12 +88,21 @@ impl Embeddings {
         for note in opened.notes() {
             complain(&format!("note: {place}: {note}"));
         }
-        if let Some(mapped) = opened.mapped() {
-            // The pages come while the words are read.
+        Ok(Embeddings { place, source: Source::File(Box::new(opened)) })
+    }
+
+    /// Fetches the pages of a mapped table, all of which are about to be read, while the words are read.
+    ///
+    /// # Errors
+    /// When the words cannot be read.
+    pub(crate) fn prefault(&self) -> Result<()> {
+        if let Source::File(opened) = &self.source
+            && let Some(mapped) = opened.mapped()
+        {
             let (_, words) = rayon::join(|| mapped.prefault(), || opened.words().map(|_| ()));
             words?;
         }
-        Ok(Embeddings { place, source: Source::File(Box::new(opened)) })
+        Ok(())
     }
 
     /// The table.

@@ -179,8 +179,9 @@ fn duration(ms: f64) -> String {
     }
 }
 
+/// In nanoseconds, so that workloads can be compared; those of searches are milliseconds.
 fn nanoseconds(ns: f64) -> String {
-    format!("{} ns", digits(ns))
+    if ns < 1e6 { format!("{} ns", digits(ns)) } else { duration(ns / 1e6) }
 }
 
 /// Three significant digits.

@@ -76,6 +76,7 @@ struct Question {
 pub(super) fn run(args: &AnalogyArgs) -> Result<()> {
     let questions = questions(args)?;
     let embeddings = Embeddings::open(&args.file, &args.source)?;
+    embeddings.prefault()?;
     let catalog = embeddings.catalog()?;
     let mut workspace = Workspace::new();
     for (at, question) in questions.iter().enumerate() {

@@ -76,6 +76,7 @@ struct Answer<'a> {
 pub(super) fn run(args: &SimilarArgs) -> Result<()> {
     let queries = asked(&args.items)?;
     let embeddings = Embeddings::open(&args.model, &args.source)?;
+    embeddings.prefault()?;
     let catalog = embeddings.catalog()?;
     let found = find_all(catalog, &queries, &args.missing)?;
     let mut workspace = Workspace::new();
