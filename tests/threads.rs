@@ -5,7 +5,7 @@ mod common;
 
 use common::{Random, Repeats, draw_ids};
 use hotrow::{
-    Adam, Bags, Buffer, EmbeddingBagCollection, EmbeddingBagConfig, Gradient, KeyedJagged, Optimizer, Parallelism, Pooling,
+    Adam, Bags, Buffer, EmbeddingBagCollection, EmbeddingBagConfig, Gradient, KeyedJagged, Metric, Optimizer, Parallelism, Pooling,
     RowWiseAdagrad, Sgd, Table, Widen, Workspace, bf16, f16,
 };
 use rayon::ThreadPoolBuilder;
@@ -71,6 +71,10 @@ fn lookups<E: Widen<f32>>(workspace: &mut Workspace) -> Vec<u32> {
     let (weights, mut slopes) = (vec![0.5; total], vec![0.0f32; total]);
     workspace.weight_grad(&table, &bags.with_weights(&weights), Pooling::Mean, &gradient, &mut slopes).unwrap();
     all.extend(bits([&slopes[..]]));
+    let queries: Vec<f32> = Random(5).values(6 * DIM, false);
+    for near in workspace.nearest(&table, &queries, 50, Metric::Cosine, &[]).unwrap().concat() {
+        all.extend([near.row, near.score.to_bits()]);
+    }
     all
 }
 

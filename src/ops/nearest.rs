@@ -143,15 +143,13 @@ impl Workspace {
         let block = (TASK_BYTES / row_bytes).max(1);
         let workers = self.parallelism.workers_for(rows.saturating_mul(row_bytes).saturating_mul(count));
         let tier = self.tier;
-        let found = par::run_with(
-            workers,
-            rows.div_ceil(block),
-            &|| (0..count).map(|_| Best::new(k)).collect::<Vec<Best>>(),
-            &|best, task| {
-                let rows = task * block..((task + 1) * block).min(rows);
-                tier.run(Score { table, rows, queries: &queries, cosine: metric == Metric::Cosine, exclude: &exclude, best });
-            },
-        );
+        let tasks = rows.div_ceil(block);
+        let mut found: Vec<Vec<Best>> =
+            (0..workers.clamp(1, tasks.max(1))).map(|_| (0..count).map(|_| Best::new(k)).collect()).collect();
+        par::run_with(&mut found, tasks, &|best, task| {
+            let rows = task * block..((task + 1) * block).min(rows);
+            tier.run(Score { table, rows, queries: &queries, cosine: metric == Metric::Cosine, exclude: &exclude, best });
+        });
         let mut keys: Vec<Vec<u64>> = vec![Vec::new(); count];
         for best in found {
             for (keys, best) in keys.iter_mut().zip(best) {

@@ -9,7 +9,6 @@ mod scratch;
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 pub(crate) use disjoint::{AnyGrid, AnyTile, Grid, TileMut, cells, chunks, chunks_mut, ranges, tiles};
 pub(crate) use partition::{Tile, Tiles, blocks};
@@ -83,28 +82,20 @@ pub(crate) fn run(workers: usize, tasks: usize, task: &(impl Fn(usize) + Sync)) 
     spread(workers.min(tasks), &worker);
 }
 
-/// As [`run`], with something of its own for each worker, which takes tasks in ascending order. Returns them in no order.
-pub(crate) fn run_with<T: Send>(
-    workers: usize,
-    tasks: usize,
-    own: &(impl Fn() -> T + Sync),
-    task: &(impl Fn(&mut T, usize) + Sync),
-) -> Vec<T> {
-    let workers = workers.clamp(1, tasks.max(1));
+/// As [`run`], on as many workers as there are in `own`: each has one of these for itself, and takes tasks in ascending order.
+pub(crate) fn run_with<T: Send>(own: &mut [T], tasks: usize, task: &(impl Fn(&mut T, usize) + Sync)) {
     let next = AtomicUsize::new(0);
-    let all = Mutex::new(Vec::with_capacity(workers));
-    spread(workers, &|| {
-        let mut mine = own();
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            if index >= tasks {
-                break;
+    chunks_mut(own.len(), own, 1, &|_, own| {
+        for own in own {
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                if index >= tasks {
+                    break;
+                }
+                task(own, index);
             }
-            task(&mut mine, index);
         }
-        all.lock().unwrap_or_else(PoisonError::into_inner).push(mine);
     });
-    all.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn spread(workers: usize, worker: &(impl Fn() + Sync)) {
@@ -127,7 +118,8 @@ mod tests {
                     counts[index].fetch_add(1, Ordering::Relaxed);
                 });
                 assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 1), "{workers} workers, {tasks} tasks");
-                let own = run_with(workers, tasks, &Vec::new, &|own: &mut Vec<usize>, index| own.push(index));
+                let mut own = vec![Vec::new(); workers];
+                run_with(&mut own, tasks, &|own, index| own.push(index));
                 assert!(own.iter().all(|own| own.is_sorted()), "{own:?}");
                 let mut all = own.concat();
                 all.sort_unstable();
