@@ -61,6 +61,14 @@ impl Header {
         Header::read(&Source::open(path)?)
     }
 
+    /// [`open`](Header::open) of bytes in memory, which errors call `name`.
+    ///
+    /// # Errors
+    /// As [`open`](Header::open).
+    pub fn from_bytes(name: &str, bytes: Vec<u8>) -> FileResult<Header> {
+        Header::read(&Source::memory(name, bytes))
+    }
+
     /// A tensor by its name.
     pub fn tensor(&self, name: &str) -> Option<&TensorInfo> {
         self.tensors.iter().find(|tensor| tensor.name == name)
@@ -238,11 +246,16 @@ fn place(text: &str, error: &serde_json::Error) -> Place {
     Place::Byte(LENGTH + (before + error.column().saturating_sub(1)) as u64)
 }
 
-/// What the parser says, without its own words for the place.
-fn words(error: &serde_json::Error) -> String {
+/// What the parser says, without its own words for the place. It may quote the file: what would move the cursor is escaped, and there is an end.
+pub(super) fn words(error: &serde_json::Error) -> String {
+    const SHOWN: usize = 300;
     let text = error.to_string();
     let end = text.rfind(" at line ").unwrap_or(text.len());
-    text[..end].to_owned()
+    let mut shown = String::new();
+    for c in text[..end].chars().take(SHOWN) {
+        if c.is_control() { shown.extend(c.escape_debug()) } else { shown.push(c) }
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -326,6 +339,7 @@ mod tests {
             ("{}x", "at byte 10: the header: trailing characters"),
             (r#"{"a":1}"#, "expected struct TensorInfo"),
             (r#"{"a":{"dtype":"F33","shape":[],"data_offsets":[0,0]}}"#, "unknown variant `F33`"),
+            (r#"{"a":{"dtype":"\u001b[2J","shape":[],"data_offsets":[0,0]}}"#, r"unknown variant `\u{1b}[2J`"),
             (r#"{"__metadata__":{"a":1}}"#, "invalid type: integer `1`, expected a string"),
             (r#"{"__metadata__":{},"__metadata__":{}}"#, "`__metadata__` comes twice"),
             (

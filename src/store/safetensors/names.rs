@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
-use super::header::{Header, TensorInfo, quoted};
+use super::header::{Header, TensorInfo, quoted, words};
 use crate::store::error::{FileError, FileResult, Place};
 use crate::store::source::Source;
 use crate::store::stored::Stored;
@@ -32,7 +32,7 @@ fn read_array<T: DeserializeOwned>(source: &Source, header: &Header, name: &str,
     let bytes = source.read_vec(tensor.offset, tensor.bytes)?;
     check(source, tensor, crc32fast::hash(&bytes))?;
     let values: Vec<T> = serde_json::from_slice(&bytes).map_err(|error| {
-        let problem = format!("tensor {} is no JSON array of names: {error}", quoted(name));
+        let problem = format!("tensor {} is no JSON array of names: {}", quoted(name), words(&error));
         source.malformed(Place::Byte(tensor.offset), problem)
     })?;
     if values.len() != rows {

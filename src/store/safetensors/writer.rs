@@ -65,13 +65,20 @@ impl SafetensorsWriter {
     /// # Errors
     /// [`FileError`]: no file can be made there, or the table's name is too long for a header.
     pub fn create(path: &Path, table: &str, dim: usize, dtype: DType, named: bool) -> FileResult<SafetensorsWriter> {
+        SafetensorsWriter::into_target(Target::create(path)?, table, dim, dtype, named)
+    }
+
+    /// [`create`](SafetensorsWriter::create) in a new file of any storage.
+    ///
+    /// # Errors
+    /// As [`create`](SafetensorsWriter::create).
+    pub fn into_target(target: Target, table: &str, dim: usize, dtype: DType, named: bool) -> FileResult<SafetensorsWriter> {
         let words = named.then(|| Spool {
-            file: tempfile::SpooledTempFile::new_in(SPOOL_BYTES, folder_of(path)),
+            file: tempfile::SpooledTempFile::new_in(SPOOL_BYTES, folder_of(target.path())),
             hasher: crc32fast::Hasher::new(),
             bytes: 0,
         });
         let hasher = crc32fast::Hasher::new();
-        let target = Target::create(path)?;
         let mut writer = SafetensorsWriter { target, table: table.to_owned(), dim, dtype, rows: 0, head: 0, hasher, words };
         // As many digits as the shape of any file can have, and room for those of the words: whatever comes, the header fits.
         let most = (1 << 61) / dim.saturating_mul(dtype.size()).max(1);
@@ -128,7 +135,7 @@ impl Spool {
 impl WriteRows for SafetensorsWriter {
     fn write(&mut self, block: &Block) -> FileResult<()> {
         let values = block.values.len();
-        let rows = if self.dim == 0 { block.words.len() } else { values / self.dim };
+        let rows = values.checked_div(self.dim).unwrap_or(block.words.len());
         if values != rows * self.dim {
             return Err(self.unsupported(format!("{values} values are no whole rows of {}", self.dim)));
         }
