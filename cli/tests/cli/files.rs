@@ -210,6 +210,9 @@ fn checkpoints_are_told_and_verified() {
     assert_eq!((&told["name"], &told["shape"], &told["optimizer"]), (&json!("items"), &json!([50, 4]), &json!("adagrad")));
     assert_eq!(report["steps"][0]["config"], json!({"dim": 4}));
 
+    let stats = json(dir, "stats run --table items --json");
+    assert_eq!((&stats["rows"], &stats["table"], &stats["values"]["max"].is_number()), (&json!(50), &json!("items"), &true));
+
     let output = succeed(dir, "verify run");
     assert!(
         output.lines().count() == 2 && output.starts_with("run, step 5: as it was written: all checksums are right ("),

@@ -7,10 +7,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use hotrow::AnyView;
 use hotrow::store::{Bin, FoundRows, Open, OpenOptions, OpenTable, TableStats, open_with, table_stats};
 use serde::Serialize;
 
 use super::train::whole;
+use crate::embeddings::{Embeddings, SourceArgs};
 use crate::output::{complain, grouped, say, say_json};
 use crate::plot;
 use crate::progress::Bytes;
@@ -24,7 +26,7 @@ use text::text;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct StatsArgs {
-    /// A file of any format
+    /// A file of any format, a folder of checkpoints (its newest), or that of a trained model (its items)
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
@@ -49,6 +51,7 @@ const EXAMPLES: &str = "\
 Examples:
   hotrow stats vectors.safetensors
   hotrow stats model.safetensors --table item_embedding.weight
+  hotrow stats checkpoints --table items
   hotrow stats words.vec --bins 40 --plot norms.svg
   hotrow stats words.vec --json | jq .duplicate_rows.count
 
@@ -97,14 +100,57 @@ struct Bar {
     count: usize,
 }
 
+/// What is looked at.
+enum Opened {
+    File(OpenTable),
+    /// A checkpoint or a trained model.
+    Folder(Embeddings),
+}
+
+impl Opened {
+    fn open(args: &StatsArgs) -> Result<Opened> {
+        let table = args.table.clone();
+        if args.file.is_dir() {
+            return Ok(Opened::Folder(Embeddings::open(&args.file, &SourceArgs { table, map: false })?));
+        }
+        let options = OpenOptions { table, open: Open::MapOrRead, ..Default::default() };
+        let bar = Bytes::new(None).about(args.file.display().to_string());
+        Ok(Opened::File(open_with(&args.file, &options, &|bytes| bar.add(bytes))?))
+    }
+
+    fn view(&self) -> AnyView<'_> {
+        match self {
+            Opened::File(opened) => opened.table(),
+            Opened::Folder(embeddings) => embeddings.view(),
+        }
+    }
+
+    fn words(&self) -> Result<&[String]> {
+        Ok(match self {
+            Opened::File(opened) => opened.words()?.unwrap_or_default(),
+            Opened::Folder(embeddings) => embeddings.catalog()?.ids,
+        })
+    }
+
+    fn name(&self) -> Option<&str> {
+        match self {
+            Opened::File(opened) => opened.name(),
+            Opened::Folder(_) => None,
+        }
+    }
+
+    fn notes(&self) -> &[String] {
+        match self {
+            Opened::File(opened) => opened.notes(),
+            Opened::Folder(_) => &[],
+        }
+    }
+}
+
 /// Runs the command.
 pub(super) fn run(args: &StatsArgs) -> Result<()> {
-    let options = OpenOptions { table: args.table.clone(), open: Open::MapOrRead, ..Default::default() };
-    let opened = {
-        let bar = Bytes::new(None).about(args.file.display().to_string());
-        open_with(&args.file, &options, &|bytes| bar.add(bytes))?
-    };
-    let stats = table_stats(opened.table()).with_context(|| args.file.display().to_string())?;
+    let opened = Opened::open(args)?;
+    let stats = table_stats(opened.view()).with_context(|| args.file.display().to_string())?;
     let histogram = stats.histogram(args.bins);
     if let Some(path) = &args.plot {
         let title = format!("{}: norms of {} rows", name(args), grouped(stats.norms.len()));
@@ -123,19 +169,19 @@ fn name(args: &StatsArgs) -> String {
     args.file.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn report<'a>(args: &StatsArgs, opened: &'a OpenTable, stats: &TableStats, histogram: &[Bin]) -> Result<Report<'a>> {
+fn report<'a>(args: &'a StatsArgs, opened: &'a Opened, stats: &TableStats, histogram: &[Bin]) -> Result<Report<'a>> {
     let words = opened.words()?;
     let rows = |found: &FoundRows| Rows {
         count: found.count,
         first: found.first.clone(),
-        words: words.map_or(Vec::new(), |words| found.first.iter().filter_map(|&row| words.get(row).cloned()).collect()),
+        words: found.first.iter().filter_map(|&row| words.get(row).cloned()).collect(),
     };
     let [count, dim] = stats.shape;
     let (least, greatest) = (stats.least.map(f64::from), stats.greatest.map(f64::from));
     Ok(Report {
         file: args.file.display().to_string(),
-        table: opened.name(),
-        dtype: opened.dtype().to_string(),
+        table: opened.name().or(args.table.as_deref()),
+        dtype: opened.view().dtype().to_string(),
         rows: count,
         dim,
         values: Range { min: least, mean: stats.mean, median: None, max: greatest },
