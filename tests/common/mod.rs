@@ -3,6 +3,7 @@
 
 pub mod bags;
 pub mod recorded;
+pub mod shaky;
 pub mod states;
 
 use hotrow::{Element, Level, Parallelism, Workspace};

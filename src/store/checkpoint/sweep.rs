@@ -90,14 +90,10 @@ fn sweep_all(
             needed = manifests.get(&step).and_then(|manifest| manifest.base).map(|base| base.step);
         }
     }
-    // The newest first: a delta goes before what it is a change of.
-    let surplus: Vec<u64> = manifests.keys().rev().copied().filter(|step| !kept.contains(step)).collect();
-    for &step in &surplus {
+    // The newest first: a delta goes before what it is a change of, and neither comes back after its shards, or its base, have gone.
+    for &step in manifests.keys().rev().filter(|step| !kept.contains(step)) {
         remove(&names::manifest(step))?;
         removed.push(step);
-    }
-    if !surplus.is_empty() {
-        // A manifest must not come back after its shards have gone.
         storage.sync_folder(folder).map_err(|error| FileError::io(folder, "bring the folder onto the disk", &error))?;
     }
     let named: HashSet<&str> = manifests
