@@ -10,6 +10,8 @@ use hotrow::{Cast, Element, IdPolicy, Ids, Optimizer, OutOfRange, Pooling, Resul
 mod bags;
 #[path = "../fuzz/bodies/cases.rs"]
 mod cases;
+#[path = "../fuzz/bodies/checkpoint.rs"]
+mod checkpoint;
 #[path = "../fuzz/bodies/gather.rs"]
 mod gather;
 #[path = "../fuzz/bodies/ids.rs"]
@@ -50,6 +52,11 @@ fn failures(target: &str, check: impl Fn(&[u8])) -> usize {
 #[test]
 fn ids_are_taken_for_the_rows_that_the_reference_says() {
     replay("ids", ids::check);
+}
+
+#[test]
+fn folders_of_checkpoints_are_loaded_or_refused() {
+    replay("checkpoint", checkpoint::check);
 }
 
 #[test]
