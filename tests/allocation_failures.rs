@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use common::{Random, Repeats, draw_ids};
+use hotrow::store::{Checkpoints, FileError, Snapshot};
 use hotrow::{
-    Adam, Bags, Error, Gradient, Optimizer, Parallelism, Pooling, RowWiseAdagrad, SparseGrad, Table, Workspace, bag, bf16, gather,
-    gather_f32,
+    Adam, AnyTable, Bags, Error, Gradient, Optimizer, Parallelism, Pooling, RowSet, RowWiseAdagrad, SparseGrad, Table, Workspace,
+    bag, bf16, gather, gather_f32,
 };
 
 /// What counts as large. Smaller ones are the size of a stack frame or of a list of tiles, and do not grow with the data.
@@ -192,4 +193,42 @@ fn wide_rows() {
     let weighted = bags.with_weights(&weights);
     let run = |out: &mut Vec<f32>| workspace().weight_grad(&table, &weighted, Pooling::Mean, &source[..2 * dim], out);
     refuse_each("wide gradient of weights", || vec![0.0; ids.len()], run, |out| out.iter().map(|x| x.to_bits()).collect());
+}
+
+#[test]
+fn checkpoints() {
+    let _turn = turn();
+    rayon::join(|| (), || ());
+    let table = Table::<f32>::uniform(ROWS, DIM - 1, 1).unwrap();
+    let optimizer = Optimizer::new(RowWiseAdagrad::default(), ROWS, DIM - 1).unwrap();
+    let ids: Vec<String> = (0..ROWS).map(|row| row.to_string()).collect();
+    let touched = RowSet::all(ROWS).unwrap();
+    let snapshot = |step| {
+        let snapshot = Snapshot::new(step).table("t", &table)?.optimizer("t", &optimizer)?;
+        snapshot.ids("t", &ids)
+    };
+    let engine = |error| match error {
+        FileError::Engine { error, .. } => error,
+        other => panic!("{other}"),
+    };
+    let folder = || {
+        let folder = tempfile::tempdir().unwrap();
+        let mut checkpoints = Checkpoints::open(folder.path());
+        checkpoints.save(&snapshot(0).unwrap()).unwrap();
+        checkpoints.save_delta(&snapshot(1).unwrap(), &[("t", &touched)]).unwrap();
+        (folder, checkpoints)
+    };
+    // What the folder holds, whatever is left over in it.
+    let bits = |(folder, _): &(tempfile::TempDir, Checkpoints)| {
+        let mut last = Checkpoints::open(folder.path()).load_last().unwrap().unwrap();
+        let AnyTable::F32(table) = last.take("t").unwrap().table else { panic!("another element") };
+        [vec![last.step() as u32], values(&table)].concat()
+    };
+    let save = |(_, checkpoints): &mut (_, Checkpoints)| checkpoints.save(&snapshot(2).unwrap()).map_err(engine);
+    assert!(refuse_each("save", folder, save, bits) > 0);
+    let delta =
+        |(_, checkpoints): &mut (_, Checkpoints)| checkpoints.save_delta(&snapshot(2).unwrap(), &[("t", &touched)]).map_err(engine);
+    assert!(refuse_each("save of a delta", folder, delta, bits) > 0);
+    let load = |(_, checkpoints): &mut (_, Checkpoints)| checkpoints.load(1).map_err(engine);
+    assert!(refuse_each("load", folder, load, bits) > 3);
 }

@@ -134,6 +134,19 @@ impl Target {
         Ok(())
     }
 
+    /// Brings what is written so far onto the disk, under the temporary name. [`commit`](Target::commit) does so too; where several files
+    /// have to appear together, all are brought onto the disk before the first gets its name.
+    ///
+    /// # Errors
+    /// As [`write_at`](Target::write_at).
+    pub fn sync(&mut self) -> FileResult<()> {
+        self.flush_buffer().map_err(|error| self.failure(&error))?;
+        match &self.file {
+            Some(file) => file.sync().map_err(|error| self.failure(&error)),
+            None => Ok(()),
+        }
+    }
+
     /// Brings the file onto the disk, gives it its name, and brings that onto the disk.
     ///
     /// # Errors

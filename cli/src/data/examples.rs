@@ -80,7 +80,7 @@ impl Examples {
     }
 
     /// Puts labels, features and values into a checksum.
-    pub fn hash(&self, hasher: &mut crc32fast::Hasher) {
+    pub fn put_into(&self, hasher: &mut crc32fast::Hasher) {
         for (example, &label) in self.labels.iter().enumerate() {
             let (features, values) = self.of(example);
             hasher.update(&[u8::from(label)]);

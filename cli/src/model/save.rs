@@ -2,15 +2,14 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use hotrow::Table;
+use hotrow::store::Target;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError};
 use serde::Serialize;
-use tempfile::{Builder, NamedTempFile};
 
 use super::{DESCRIPTION, Description, ITEM_TABLE, TABLES, USER_TABLE, Weight};
 
@@ -28,7 +27,8 @@ impl Folder {
             bail!("--out {}: it exists and is no folder", path.display());
         }
         fs::create_dir_all(path).with_context(|| format!("--out {}: cannot make the folder", path.display()))?;
-        temporary(path).with_context(|| format!("--out {}: cannot write to the folder", path.display()))?;
+        let tried = Target::create(&path.join(TABLES));
+        tried.with_context(|| format!("--out {}: cannot write to the folder", path.display()))?;
         Ok(Folder(path.to_owned()))
     }
 
@@ -55,15 +55,8 @@ pub(super) fn put(folder: &Folder, tables: &[u8], description: &impl Serialize) 
     let text = serde_json::to_vec(description).context("cannot lay out the description")?;
     let first = write(folder, TABLES, tables)?;
     let second = write(folder, DESCRIPTION, &text)?;
-    for (file, name) in [(first, TABLES), (second, DESCRIPTION)] {
-        let path = folder.0.join(name);
-        file.persist(&path).with_context(|| format!("{}: cannot put the file in place", path.display()))?;
-    }
-    // The names are part of the folder, which has to reach the disk as well. Not every system can open a folder.
-    #[cfg(unix)]
-    fs::File::open(&folder.0)
-        .and_then(|folder| folder.sync_all())
-        .with_context(|| format!("{}: cannot write the folder to disk", folder.0.display()))?;
+    first.commit()?;
+    second.commit()?;
     Ok(())
 }
 
@@ -95,27 +88,9 @@ pub(super) fn serialize<const N: usize>(tables: [Stored; N]) -> Result<Vec<u8>> 
 }
 
 /// Writes a file under a temporary name in the folder, through to the disk.
-fn write(folder: &Folder, name: &str, bytes: &[u8]) -> Result<NamedTempFile> {
-    let attempt = || {
-        let mut file = temporary(&folder.0)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        Ok::<_, std::io::Error>(file)
-    };
-    attempt().with_context(|| {
-        let path = folder.0.join(name);
-        format!("{}: cannot write {} bytes", path.display(), bytes.len())
-    })
-}
-
-fn temporary(folder: &Path) -> std::io::Result<NamedTempFile> {
-    let mut builder = Builder::new();
-    builder.prefix(".hotrow-");
-    // Temporary files are private by default; a model is as readable as other files of its owner.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
-    builder.tempfile_in(folder)
+fn write(folder: &Folder, name: &str, bytes: &[u8]) -> Result<Target> {
+    let mut file = Target::create(&folder.0.join(name))?;
+    file.put(bytes)?;
+    file.sync()?;
+    Ok(file)
 }

@@ -7,7 +7,7 @@ use super::manifest::Number;
 use crate::element::Element;
 use crate::index::RowSet;
 use crate::store::bytes::to_bytes;
-use crate::store::error::FileResult;
+use crate::store::error::{FileError, FileResult};
 use crate::table::{AnyView, TableView};
 
 /// About how many bytes are packed, checksummed and written in one go. A worker has one such buffer, so sixty-four workers have 32 MiB.
@@ -189,7 +189,7 @@ impl Write for Counter {
 struct Chunked<'w, 's> {
     room: &'w mut Vec<u8>,
     sink: &'w mut Sink<'s>,
-    failed: Option<crate::store::FileError>,
+    failed: Option<FileError>,
 }
 
 impl Write for Chunked<'_, '_> {
@@ -218,7 +218,7 @@ pub(super) fn room() -> crate::Result<Vec<u8>> {
 /// The checksum of a text as it is stored, and its length.
 pub(super) fn fingerprint(content: &Content<'_>) -> FileResult<(u32, u64)> {
     let (mut hasher, mut bytes) = (crc32fast::Hasher::new(), 0);
-    let mut room = Vec::new();
+    let mut room = room().map_err(|error| FileError::engine("checkpoint", error))?;
     content.write(0..1, &mut room, &mut |part| {
         hasher.update(part);
         bytes += part.len() as u64;

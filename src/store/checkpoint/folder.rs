@@ -504,6 +504,8 @@ pub(super) fn read_manifest(path: &Path) -> FileResult<Option<(Manifest, Crc)>> 
         return Err(FileError::unsupported(name, format!("it has {len} bytes; manifests of at most {MANIFEST_CAP} are read")));
     }
     let mut bytes = Vec::new();
+    let memory = |_| FileError::engine(&name, crate::Error::OutOfMemory { bytes: len as usize });
+    bytes.try_reserve_exact(len as usize + 1).map_err(memory)?;
     file.take(MANIFEST_CAP).read_to_end(&mut bytes).map_err(io)?;
     Manifest::parse(&name, &bytes).map(Some)
 }

@@ -1,12 +1,14 @@
 //! Shards read back: every byte of them is compared with what was written.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io::{self, Read};
 use std::path::Path;
 
 use bytemuck::Pod;
 use crc32fast::Hasher;
 use half::{bf16, f16};
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
 
 use super::content::CHUNK_BYTES;
 use super::manifest::{FileRecord, Manifest, PieceRecord, TensorRecord};
@@ -104,20 +106,25 @@ impl<'m> Shards<'m> {
     }
 
     /// A text: a JSON array with an entry for each of so many rows.
-    pub(super) fn texts<T: serde::de::DeserializeOwned>(&self, name: &str, rows: usize) -> FileResult<Vec<T>> {
-        let mut reader = io::BufReader::with_capacity(CHUNK_BYTES, self.reader(name)?);
-        let parsed: serde_json::Result<Vec<T>> = serde_json::from_reader(&mut reader);
+    pub(super) fn texts<T: DeserializeOwned>(&self, name: &str, rows: usize) -> FileResult<Vec<T>> {
+        let mut reader = io::BufReader::new(self.reader(name)?);
+        let mut texts = Texts { all: Vec::new(), memory: true };
+        let mut deserializer = serde_json::Deserializer::from_reader(&mut reader);
+        let parsed = texts.deserialize(&mut deserializer).and_then(|()| deserializer.end());
         let reader = reader.into_inner();
         // Damage is told from a text that is none: whatever the parser did not want is read as well.
         let name = reader.name();
         reader.finish()?;
-        let texts =
-            parsed.map_err(|error| FileError::malformed(&name, Place::Whole, format!("it is no JSON array of texts: {error}")))?;
-        if texts.len() != rows {
-            let problem = format!("it has {} texts, and the table {rows} rows", texts.len());
+        let Texts { all, memory } = texts;
+        if !memory {
+            return Err(FileError::engine(name, Error::OutOfMemory { bytes: (all.len() + 1).saturating_mul(size_of::<T>()) }));
+        }
+        parsed.map_err(|error| FileError::malformed(&name, Place::Whole, format!("it is no JSON array of texts: {error}")))?;
+        if all.len() != rows {
+            let problem = format!("it has {} texts, and the table {rows} rows", all.len());
             return Err(FileError::malformed(name, Place::Whole, problem));
         }
-        Ok(texts)
+        Ok(all)
     }
 
     /// Reads every tensor and keeps nothing.
@@ -232,7 +239,7 @@ impl TensorReader<'_> {
 
     /// Reads to the end, where the last checksum is compared.
     fn finish(mut self) -> FileResult<()> {
-        if let Some(error) = self.failed {
+        if let Some(error) = self.failed.take() {
             return Err(error);
         }
         let mut rest = [0; 4096];
@@ -278,5 +285,40 @@ fn overwrite<E: Element + Pod>(
         }
     }
     rows.finish()?;
-    values.finish()
+    values.finish()?;
+    Ok(())
+}
+
+/// The entries of a JSON array, in memory that is asked for.
+struct Texts<T> {
+    all: Vec<T>,
+    /// Whether there was enough of it.
+    memory: bool,
+}
+
+impl<'de, T: DeserializeOwned> DeserializeSeed<'de> for &mut Texts<T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de, T: DeserializeOwned> Visitor<'de> for &mut Texts<T> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of texts")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        while let Some(text) = entries.next_element()? {
+            if self.all.try_reserve(1).is_err() {
+                self.memory = false;
+                return Err(A::Error::custom("there is not enough memory"));
+            }
+            self.all.push(text);
+        }
+        Ok(())
+    }
 }

@@ -86,7 +86,7 @@ impl Source {
             [(["examples", "entries"], &self.examples), (["validation examples", "validation entries"], &self.valid)]
         {
             data.extend(counts.into_iter().zip([examples.len() as u64, examples.entries() as u64]));
-            examples.hash(&mut hasher);
+            examples.put_into(&mut hasher);
         }
         self.vocabulary.features().iter().for_each(|feature| hasher.update(&feature.to_le_bytes()));
         data.push((CHECKSUM, hasher.finalize().into()));
