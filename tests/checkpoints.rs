@@ -388,3 +388,27 @@ fn a_manifest_tells_what_there_is() {
     assert_eq!(table.stored_rows, state.optimizer.touched().unwrap().count());
     assert_eq!((table.optimizer.clone(), table.ids, table.titles), (Some(("adam".to_owned(), 1)), true, true));
 }
+
+#[test]
+fn tables_are_mapped_and_stay_what_they_were() {
+    let folder = tempdir().unwrap();
+    let mut state = State::new(adam(), DType::F16, 10, 63);
+    let mut saver = Checkpoints::open(folder.path()).keep_last(1);
+    saver.save(&state.snapshot().unwrap()).unwrap();
+    let mapped = saver.map(0, "t").unwrap();
+    let rows = || (0..10).map(|row| mapped.view().row_f32(row)).collect::<Vec<_>>();
+    let before = rows();
+    assert_eq!(before, (0..10).map(|row| state.table.row_f32(row)).collect::<Vec<_>>());
+    refused(saver.map(0, "u"), "there is no table \"u\"; there are \"t\"");
+    state.advance();
+    saver.save_delta(&state.snapshot().unwrap(), &state.touched()).unwrap();
+    refused(saver.map(1, "t"), "its tables cannot be mapped: compact it first");
+    // The same name, another file, and the first one is removed.
+    saver.compact().unwrap();
+    assert_eq!(saver.steps().unwrap(), [1]);
+    assert_eq!(rows(), before);
+    let mut saver = saver.shard_bytes(500);
+    state.advance();
+    saver.save(&state.snapshot().unwrap()).unwrap();
+    refused(saver.map(2, "t"), "it is in 4 shards, and only what is in one can be mapped");
+}

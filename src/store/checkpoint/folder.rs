@@ -18,6 +18,7 @@ use crate::element::DType;
 use crate::index::RowSet;
 use crate::store::atomic::{Target, folder_of};
 use crate::store::error::{FileError, FileResult};
+use crate::store::map::Mapped;
 use crate::store::storage::{Disk, Storage};
 
 /// Shards have about so many bytes unless others are asked for.
@@ -289,6 +290,37 @@ impl Checkpoints {
         let checkpoint = restoring.finish(manifest, &self.path(step).display().to_string())?;
         self.last = Some(Base { step, crc32: *crc32 });
         Ok(checkpoint)
+    }
+
+    /// Maps a table of a checkpoint into memory: it is there at once, whatever its size, and is not compared with its checksum; see
+    /// [`Mapped`] for what is trusted then. A later save that removes the checkpoint does not change what is mapped.
+    ///
+    /// ```
+    /// use hotrow::Table;
+    /// use hotrow::store::{Checkpoints, Snapshot};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// let table = Table::<f32>::uniform(100, 8, 7)?;
+    /// let mut checkpoints = Checkpoints::open(folder.path());
+    /// checkpoints.save(&Snapshot::new(1).table("items", &table)?)?;
+    /// let mapped = checkpoints.map(1, "items")?;
+    /// assert_eq!(mapped.view().row_f32(99), table.row(99).map(<[f32]>::to_vec));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`FileError::Unsupported`] when the checkpoint is a delta ([`compact`](Checkpoints::compact) makes a full one of it), there is no such table, or it is in
+    /// several shards; [`FileError`] when a file is missing or its header is damaged.
+    pub fn map(&self, step: u64, table: &str) -> FileResult<Mapped> {
+        let (manifest, _) = self.manifest(step)?;
+        let refuse = |problem: String| FileError::unsupported(self.path(step).display().to_string(), problem);
+        if manifest.kind == Kind::Delta {
+            return Err(refuse("it holds the rows that have changed, so its tables cannot be mapped: compact it first".into()));
+        }
+        let names = || manifest.tables.iter().map(|table| format!("{:?}", table.name)).collect::<Vec<_>>().join(", ");
+        let found = manifest.tables.iter().find(|found| found.name == table);
+        let shape = found.ok_or_else(|| refuse(format!("there is no table {table:?}; there are {}", names())))?.shape;
+        Shards::open(&self.folder, &manifest, &Meter::new(&self.listener, 0))?.map(table, shape)
     }
 
     /// Reads every byte of a checkpoint and of what it is a change of, compares all checksums, and returns how many bytes of tensors

@@ -17,6 +17,7 @@ use crate::element::{DType, Element};
 use crate::error::Error;
 use crate::store::bytes::fill_bytes;
 use crate::store::error::{FileError, FileResult, Place};
+use crate::store::map::Mapped;
 use crate::store::safetensors::Header;
 use crate::store::source::Source;
 use crate::store::transfer::{Failure, Pieces, checksum};
@@ -93,6 +94,19 @@ impl<'m> Shards<'m> {
             check(&self.files[piece.file], piece, crc.crc32())?;
         }
         Ok(table)
+    }
+
+    /// A tensor that is whole in one file, mapped.
+    pub(super) fn map(&self, name: &str, shape: [usize; 2]) -> FileResult<Mapped> {
+        let tensor = self.tensor(name)?;
+        let [piece] = &tensor.pieces[..] else {
+            let problem = format!("it is in {} shards, and only what is in one can be mapped", tensor.pieces.len());
+            return Err(FileError::unsupported(format!("tensor {name:?}"), problem));
+        };
+        let source = &self.files[piece.file];
+        let missing = || source.malformed(Place::Whole, format!("there is no tensor {:?}", piece.tensor));
+        let info = Header::read(source)?.tensor(&piece.tensor).cloned().ok_or_else(missing)?;
+        Mapped::new(source, info, shape)
     }
 
     /// Replaces the rows of a table that the tensor of row numbers lists by those of a tensor.

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 use hotrow::store::Checkpoints;
 
 use super::args::TrainArgs;
+use super::bar::checkpoint_bar;
 use crate::interrupt::Listening;
 use crate::output::complain;
 use crate::train::{Identity, Keeper, Labels};
@@ -17,7 +18,7 @@ pub(super) fn keeper(
     let keeper = Keeper::new(&Listening::asked);
     let Some(folder) = &args.checkpoint else { return Ok(keeper) };
     let shown = folder.display();
-    let checkpoints = Checkpoints::open(folder).keep_last(args.keep);
+    let checkpoints = Checkpoints::open(folder).keep_last(args.keep).with_progress(checkpoint_bar());
     let identity = identity();
     let epochs = identity.settings.epochs;
     let mut keeper = keeper.saving(checkpoints, args.every, identity, labels()).with_context(|| format!("--checkpoint {shown}"))?;
