@@ -357,7 +357,7 @@ fn progress_goes_to_the_end() {
     let mut saver = Checkpoints::open(folder.path());
     let told = Arc::clone(&seen);
     saver = saver.with_progress(move |progress| told.lock().unwrap().push(progress));
-    let state = State::new(adam(), DType::F32, 5_000, 63);
+    let mut state = State::new(adam(), DType::F32, 5_000, 63);
     let bytes = saver.save(&state.snapshot().unwrap()).unwrap().bytes;
     let take = || std::mem::take(&mut *seen.lock().unwrap());
     let complete = |all: Vec<hotrow::store::CheckpointProgress>| {
@@ -370,6 +370,12 @@ fn progress_goes_to_the_end() {
     complete(take());
     assert!(saver.verify(0).unwrap() <= bytes);
     complete(take());
+    state.advance();
+    let more = saver.save_delta(&state.snapshot().unwrap(), &state.touched()).unwrap().bytes;
+    complete(take());
+    saver.load_last().unwrap();
+    let all = take();
+    assert!(all.iter().map(|progress| progress.bytes).max().unwrap() == all[0].total && all[0].total <= bytes + more);
 }
 
 #[test]

@@ -110,8 +110,10 @@ impl<'m> Shards<'m> {
     }
 
     /// Replaces the rows of a table that the tensor of row numbers lists by those of a tensor.
-    pub(super) fn overwrite(&self, rows: &str, name: &str, table: AnyViewMut<'_>) -> FileResult<()> {
-        let (rows, values) = (self.reader(rows)?, self.reader(name)?);
+    ///
+    /// That tensor is read once for the table and once for each state; `first` says which time counts as progress.
+    pub(super) fn overwrite(&self, (rows, first): (&str, bool), name: &str, table: AnyViewMut<'_>) -> FileResult<()> {
+        let (rows, values) = (TensorReader { counts: first, ..self.reader(rows)? }, self.reader(name)?);
         match table {
             AnyViewMut::F32(table) => overwrite(rows, values, table),
             AnyViewMut::F16(table) => overwrite(rows, values, table),
@@ -152,7 +154,7 @@ impl<'m> Shards<'m> {
 
     fn reader(&self, name: &str) -> FileResult<TensorReader<'_>> {
         let tensor = self.tensor(name)?;
-        Ok(TensorReader { shards: self, tensor, piece: 0, at: 0, hasher: Hasher::new(), failed: None })
+        Ok(TensorReader { shards: self, tensor, piece: 0, at: 0, hasher: Hasher::new(), counts: true, failed: None })
     }
 }
 
@@ -212,6 +214,8 @@ struct TensorReader<'s> {
     /// How much of the piece is read.
     at: u64,
     hasher: Hasher,
+    /// Whether what is read is progress.
+    counts: bool,
     failed: Option<FileError>,
 }
 
@@ -232,7 +236,9 @@ impl TensorReader<'_> {
                 source.read(piece.offset + self.at, &mut into[..len])?;
                 self.hasher.update(&into[..len]);
                 self.at += len as u64;
-                self.shards.meter.add(len as u64);
+                if self.counts {
+                    self.shards.meter.add(len as u64);
+                }
                 return Ok(len);
             }
             check(source, piece, std::mem::take(&mut self.hasher).finalize())?;

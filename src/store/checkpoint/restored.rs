@@ -124,9 +124,9 @@ impl Restoring {
     pub(super) fn delta(&mut self, manifest: &Manifest, shards: &Shards<'_>, name: &str) -> FileResult<()> {
         for (record, partial) in manifest.tables.iter().zip(&mut self.tables) {
             let rows = rows_name(&record.name);
-            shards.overwrite(&rows, &record.name, partial.table.view_mut())?;
+            shards.overwrite((&rows, true), &record.name, partial.table.view_mut())?;
             for ((state, _), table) in states_of(record, name)?.into_iter().zip(&mut partial.states) {
-                shards.overwrite(&rows, &state_name(&record.name, state), table.view_mut().erase())?;
+                shards.overwrite((&rows, false), &state_name(&record.name, state), table.view_mut().erase())?;
             }
             partial.read_texts(record, shards)?;
         }
