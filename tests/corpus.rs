@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
 use hotrow::reference::{PlainBags, RowGradients};
+use hotrow::store::{Format, Values};
 use hotrow::{Cast, Element, IdPolicy, Ids, Optimizer, OutOfRange, Pooling, Result, TableView, TableViewMut, Widen, reference};
 
 #[path = "../fuzz/bodies/bags.rs"]
@@ -20,6 +21,10 @@ mod ids;
 mod input;
 #[path = "../fuzz/bodies/optimizers.rs"]
 mod optimizers;
+#[path = "../fuzz/bodies/peak.rs"]
+mod peak;
+#[path = "../fuzz/bodies/rows.rs"]
+mod rows;
 #[path = "../fuzz/bodies/scatter.rs"]
 mod scatter;
 
@@ -77,6 +82,14 @@ fn sequences_of_steps_equal_the_plain_loop() {
 #[test]
 fn bags_and_their_gradients_equal_the_plain_loops() {
     replay("bags", bags::check);
+}
+
+#[test]
+fn embedding_files_are_read_or_refused_with_a_place() {
+    replay("npy", rows::check_npy);
+    replay("npz", rows::check_npz);
+    replay("word2vec", rows::check_word2vec);
+    replay("csv", rows::check_csv);
 }
 
 /// Each of these is a mistake that an implementation could make. The corpus shows them all.
@@ -304,4 +317,26 @@ fn the_check_of_bags_sees_mistakes() {
     assert_ne!(failures("bags", bags::check_against::<Backward<0>>), 0);
     assert_ne!(failures("bags", bags::check_against::<Backward<1>>), 0);
     assert_ne!(failures("bags", bags::check_against::<Backward<2>>), 0);
+}
+
+#[test]
+fn the_check_of_embedding_files_sees_mistakes() {
+    let fails = |check: &dyn Fn()| catch_unwind(AssertUnwindSafe(check)).is_err();
+    let right = rows::read_all(Format::Word2vecText, false, b"2 1\ncat 1\ndog -0\n").unwrap();
+    assert!(!fails(&|| rows::assert_same(&right, &right)));
+    let changed = |change: &dyn Fn(&mut rows::Rows)| {
+        let mut wrong = right.clone();
+        change(&mut wrong);
+        fails(&|| rows::assert_same(&right, &wrong))
+    };
+    assert!(changed(&|rows| rows.values = Values::F32(vec![1.0, 0.0])), "the sign of zero is lost");
+    assert!(changed(&|rows| rows.values = Values::F32(vec![1.0])), "a row is lost");
+    assert!(changed(&|rows| rows.words = None), "the words are lost");
+    assert!(changed(&|rows| rows.dim = 2), "the rows are cut elsewhere");
+
+    let file = b"1 1\ncat x\n";
+    let error = rows::read_all(Format::Word2vecText, false, file).unwrap_err();
+    assert!(!fails(&|| rows::assert_is_shown(&error, file)));
+    assert!(fails(&|| rows::assert_is_shown(&error, b"")), "a line that is not there");
+    assert!(peak::peak(|| vec![0u8; 1 << 20]).1 >= 1 << 20, "memory is seen");
 }

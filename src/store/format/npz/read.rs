@@ -91,6 +91,9 @@ impl<R: Read + Seek> ReadRows for NpzReader<R> {
 
     fn read(&mut self, block: &mut Block) -> FileResult<usize> {
         block.clear();
+        if block.values.dtype() != self.info.dtype {
+            block.values = Values::new(self.info.dtype);
+        }
         let rows = match &mut self.rows {
             Rows::Done => 0,
             Rows::Forward(_, progress) => progress.next_rows(),
@@ -120,9 +123,6 @@ impl<R: Read + Seek> ReadRows for NpzReader<R> {
         }
         let rows = self.read_words(rows, block)?;
         if let Rows::Forward(contents, progress) = &mut self.rows {
-            if block.values.dtype() != self.info.dtype {
-                block.values = Values::new(self.info.dtype);
-            }
             if !progress.read(contents, rows, &mut block.values).map_err(cannot_read(&self.name))? {
                 return Err(ends_early(&self.name));
             }
