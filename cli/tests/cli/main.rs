@@ -8,4 +8,5 @@ mod files;
 mod fm;
 mod formats;
 mod program;
+mod rows;
 mod train;
