@@ -13,7 +13,7 @@ mod word2vec;
 use std::io::Cursor;
 
 use hotrow::DType;
-use hotrow::store::{Block, FileResult, Format, NewRows, RowOptions, Values, read_rows, write_rows};
+use hotrow::store::{Block, FileResult, Format, NewRows, RowOptions, Values, WriteRows, create_rows, read_rows, write_rows};
 
 /// A whole file.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,8 +81,19 @@ pub(crate) fn refusal(format: Format, bytes: impl AsRef<[u8]>) -> String {
 pub(crate) fn write(format: Format, table: &Table, known: bool, block_rows: usize) -> FileResult<Vec<u8>> {
     let rows = known.then_some(table.rows() as u64);
     let new = NewRows { dim: table.dim, rows, dtype: table.values.dtype(), named: table.words.is_some(), table: None };
+    // Safetensors are written on disk only.
+    if format == Format::Safetensors {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        put(create_rows(&path, format, &new)?, table, block_rows)?;
+        return Ok(std::fs::read(path).unwrap());
+    }
     let mut bytes = Vec::new();
-    let mut writer = write_rows(&mut bytes, "file", format, &new)?;
+    put(write_rows(&mut bytes, "file", format, &new)?, table, block_rows)?;
+    Ok(bytes)
+}
+
+fn put(mut writer: Box<dyn WriteRows + '_>, table: &Table, block_rows: usize) -> FileResult<()> {
     for start in (0..table.rows()).step_by(block_rows.max(1)) {
         let end = table.rows().min(start + block_rows.max(1));
         let range = start * table.dim..end * table.dim;
@@ -96,7 +107,7 @@ pub(crate) fn write(format: Format, table: &Table, known: bool, block_rows: usiz
         writer.write(&Block { values, words })?;
     }
     assert_eq!(writer.finish()?, table.rows() as u64);
-    Ok(bytes)
+    Ok(())
 }
 
 /// A table of f32 rows with words.

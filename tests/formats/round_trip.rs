@@ -53,7 +53,7 @@ proptest! {
     #[test]
     fn every_format_gives_back_what_it_took(table in any_table(), known in any::<bool>(), block_rows in 1..4usize) {
         for format in Format::ALL {
-            if matches!(format, Format::Safetensors | Format::KerasH5) {
+            if format == Format::KerasH5 {
                 continue;
             }
             let mut given = table.clone();
@@ -76,7 +76,7 @@ proptest! {
             let again = read(format, &bytes).unwrap_or_else(|error| panic!("{format}: {error}"));
             prop_assert_eq!(again.dim, given.dim);
             prop_assert_eq!(&again.words, &given.words, "{}", format);
-            let keeps_element = matches!(format, Format::Npy | Format::Npz);
+            let keeps_element = matches!(format, Format::Safetensors | Format::Npy | Format::Npz);
             if keeps_element {
                 prop_assert_eq!(again.values.dtype(), given.values.dtype());
             }

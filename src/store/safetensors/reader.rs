@@ -105,6 +105,6 @@ impl ReadRows for SafetensorsReader {
     }
 
     fn progress(&self) -> Option<f64> {
-        Some(self.row as f64 / self.chosen.rows.max(1) as f64)
+        Some(if self.chosen.rows == 0 { 1.0 } else { self.row as f64 / self.chosen.rows as f64 })
     }
 }
