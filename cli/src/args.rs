@@ -22,5 +22,6 @@ Examples:
   hotrow similar king --in glove.6B.300d.txt    what is near to a word of an embedding file
   hotrow analogy words.vec king man woman       king - man + woman
   hotrow lookup words.vec king queen            their rows
+  hotrow convert glove.6B.300d.txt glove.npz    another format
 
 Exit codes: 0 all went well, 1 something failed, 2 wrong usage, 130 stopped by Ctrl-C";

@@ -69,3 +69,10 @@ fn broken_utf8_is_refused_or_repaired() {
     let read = read_with(file, &lossy).unwrap();
     assert_eq!((read.words.unwrap()[1].as_str(), read.notes.len()), ("bö\u{fffd}", 1));
 }
+
+#[test]
+fn a_table_without_a_name_has_none() {
+    let options = RowOptions { format: Some(Format::Csv), table: Some("users".into()), ..RowOptions::default() };
+    let error = read_with(b"1,2\n", &options).unwrap_err().to_string();
+    assert_eq!(error, "file: a file of csv has one table, without a name, so there is no `users`");
+}

@@ -83,6 +83,15 @@ fn standard_input_and_output_are_files_too() {
     assert!(text(&output.stderr).contains("standard input: neither its name nor its first bytes tell its format; choose one of"));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_a_file_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let output = with_input(at, "convert /dev/stdin a.npz --from word2vec", ANIMALS.as_bytes());
+    assert_eq!((text(&output.stdout).as_str(), text(&output.stderr).as_str()), ("wrote a.npz: 3 rows of 2 f32\n", ""));
+}
+
 #[test]
 fn wrong_usage_is_told_from_failure() {
     let folder = tempfile::tempdir().unwrap();

@@ -97,6 +97,11 @@ impl Format {
         !matches!(self, Format::Npy | Format::KerasH5)
     }
 
+    /// Whether tables have names in its files.
+    pub const fn names_tables(self) -> bool {
+        matches!(self, Format::Safetensors | Format::Npz | Format::KerasH5)
+    }
+
     /// Whether its files always have words. Where a table has none, the numbers of its rows are written.
     pub const fn needs_words(self) -> bool {
         matches!(self, Format::Word2vecText | Format::Word2vecBinary | Format::Glove | Format::FastText)
@@ -221,6 +226,13 @@ pub fn read_rows<'a, R: Read + Seek + 'a>(mut source: R, name: &str, options: &R
         Some(format) => format,
         None => detect(&mut source, Path::new(name))?,
     };
+    if let Some(table) = options.table.as_ref().filter(|_| !format.names_tables()) {
+        let shown = shown(table.as_bytes());
+        return Err(FileError::unsupported(
+            name,
+            format!("a file of {format} has one table, without a name, so there is no `{shown}`"),
+        ));
+    }
     let source = BufReader::with_capacity(BUFFER_BYTES, source);
     let text = |dialect| move |source| Ok(Box::new(TextReader::new(source, name, bytes, dialect, options.lossy)?) as Box<_>);
     match format {

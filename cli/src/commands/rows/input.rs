@@ -1,7 +1,7 @@
 //! What goes in.
 
-use std::fs::File;
-use std::io::{Seek, SeekFrom, copy, stdin};
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom, copy, stdin};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -32,21 +32,21 @@ pub struct FromArgs {
 pub(in crate::commands) struct Input {
     name: String,
     path: PathBuf,
-    /// What standard input had.
+    /// What standard input or a pipe had.
     spooled: Option<File>,
     options: RowOptions,
 }
 
 impl Input {
-    /// A path, or standard input for `-`, which is kept in a temporary file.
+    /// A path, or standard input for `-`. What cannot be read twice, such as a pipe, is kept in a temporary file.
     pub(in crate::commands) fn new(path: &Path, args: &FromArgs) -> Result<Input> {
-        let mut spooled = None;
-        let mut name = path.display().to_string();
+        let (mut name, mut spooled) = (path.display().to_string(), None);
         if path == Path::new("-") {
             name = "standard input".to_owned();
-            let mut file = tempfile::tempfile().context("cannot make a temporary file")?;
-            copy(&mut stdin().lock(), &mut file).context("cannot read standard input")?;
-            spooled = Some(file);
+            spooled = Some(spool(&mut stdin().lock(), &name)?);
+        } else if fs::metadata(path).is_ok_and(|about| !about.is_file() && !about.is_dir()) {
+            let mut pipe = File::open(path).with_context(|| format!("{name}: cannot open the file"))?;
+            spooled = Some(spool(&mut pipe, &name)?);
         }
         let options = RowOptions { format: args.from, table: args.table.clone(), lossy: args.lossy };
         Ok(Input { name, path: path.to_owned(), spooled, options })
@@ -60,8 +60,8 @@ impl Input {
     /// Begins to read its rows, from the first.
     pub(in crate::commands) fn open(&self) -> Result<Box<dyn ReadRows>> {
         let Some(spooled) = &self.spooled else { return Ok(open_rows(&self.path, &self.options)?) };
-        let mut file = spooled.try_clone().context("cannot read what was kept of standard input")?;
-        file.seek(SeekFrom::Start(0)).context("cannot read what was kept of standard input")?;
+        let mut file = spooled.try_clone().context("cannot read what was kept of it")?;
+        file.seek(SeekFrom::Start(0)).context("cannot read what was kept of it")?;
         Ok(read_rows(file, &self.name, &self.options)?)
     }
 
@@ -82,6 +82,13 @@ impl Input {
             bar.show(count, rows.progress());
         }
     }
+}
+
+/// Keeps all bytes of a source in a file without a name.
+fn spool(source: &mut impl Read, name: &str) -> Result<File> {
+    let mut file = tempfile::tempfile().context("cannot make a temporary file")?;
+    copy(source, &mut file).with_context(|| format!("cannot keep {name} in a temporary file"))?;
+    Ok(file)
 }
 
 /// The lines of standard input without their ends; empty ones are left out.

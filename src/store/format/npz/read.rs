@@ -20,7 +20,7 @@ pub(in crate::store::format) struct NpzReader<R: Read + Seek> {
 
 enum Rows<R: Read + Seek> {
     /// Row by row.
-    Forward(Contents<R>, Progress),
+    Forward(Box<Contents<R>>, Progress),
     /// Unpacked into a temporary file, since they stand by columns.
     Spooled(Box<NpyReader<BufReader<File>>>, u64),
     Done,
@@ -67,7 +67,7 @@ impl<R: Read + Seek> NpzReader<R> {
             Rows::Spooled(Box::new(NpyReader::new(BufReader::new(file), &name, entry.bytes)?), count)
         } else {
             Header::read(&mut contents, &name)?;
-            Rows::Forward(contents, Progress::new(number, count, dim))
+            Rows::Forward(Box::new(contents), Progress::new(number, count, dim))
         };
         Ok(NpzReader { name: path.to_owned(), info, rows, words })
     }
@@ -122,12 +122,13 @@ impl<R: Read + Seek> ReadRows for NpzReader<R> {
             return Ok(rows as usize);
         }
         let rows = self.read_words(rows, block)?;
-        if let Rows::Forward(contents, progress) = &mut self.rows {
-            if !progress.read(contents, rows, &mut block.values).map_err(cannot_read(&self.name))? {
-                return Err(ends_early(&self.name));
+        let read = match &mut self.rows {
+            Rows::Forward(contents, progress) => {
+                progress.read(contents, rows, &mut block.values).map_err(cannot_read(&self.name))?
             }
-        }
-        Ok(rows as usize)
+            _ => true,
+        };
+        if read { Ok(rows as usize) } else { Err(ends_early(&self.name)) }
     }
 
     fn progress(&self) -> Option<f64> {
