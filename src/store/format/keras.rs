@@ -5,6 +5,7 @@ use std::path::Path;
 use hdf5_pure::{Dataset, Datatype, DatatypeByteOrder, Error, File, Group};
 
 use super::npy::{Kind, Number};
+use super::number::harmless;
 use crate::store::block::{BLOCK_BYTES, Block, ReadRows, RowsInfo, Values};
 use crate::store::error::{FileError, FileResult, Place};
 
@@ -42,14 +43,20 @@ impl KerasReader {
         let (layer, dataset) = choose(layers, name, table)?;
         let datatype = dataset.datatype().map_err(damaged(name))?;
         let Some(number) = number(&datatype) else {
-            return Err(FileError::unsupported(name, format!("the values of `{layer}` are no floating point numbers")));
+            return Err(FileError::unsupported(
+                name,
+                format!("the values of `{}` are no floating point numbers", harmless(&layer)),
+            ));
         };
         let (rows, dim) = match dataset.shape().map_err(damaged(name))?[..] {
             [rows, dim] if dim > 0 && dim.checked_mul(8).is_some_and(|bytes| usize::try_from(bytes).is_ok()) => {
                 (rows, dim as usize)
             }
             ref shape => {
-                return Err(FileError::unsupported(name, format!("`{layer}` has the shape {shape:?}; a table has two dimensions")));
+                return Err(FileError::unsupported(
+                    name,
+                    format!("`{}` has the shape {shape:?}; a table has two dimensions", harmless(&layer)),
+                ));
             }
         };
         let notes = number.note().into_iter().collect();
@@ -63,8 +70,7 @@ fn damaged(name: &str) -> impl Fn(Error) -> FileError + '_ {
     move |error| match error {
         Error::Io(error) => FileError::io(Path::new(name), "read the file", &error),
         error => {
-            let problem: String = error.to_string().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-            FileError::malformed(name, Place::Whole, format!("the HDF5 file cannot be read: {problem}"))
+            FileError::malformed(name, Place::Whole, format!("the HDF5 file cannot be read: {}", harmless(&error.to_string())))
         }
     }
 }
@@ -114,7 +120,7 @@ fn choose(layers: Vec<Layer>, name: &str, table: Option<&str>) -> FileResult<(St
         Some(table) => is_named(layer, table),
         None => layer.variables == 1,
     };
-    let paths: Vec<String> = layers.iter().map(|layer| format!("`{}`", layer.path)).take(20).collect();
+    let paths: Vec<String> = layers.iter().map(|layer| format!("`{}`", harmless(&layer.path))).take(20).collect();
     let there = if paths.is_empty() { "none with two dimensions".to_owned() } else { paths.join(", ") };
     let mut fitting = layers.into_iter().filter(fits);
     match (fitting.next(), fitting.next(), table) {
@@ -122,10 +128,13 @@ fn choose(layers: Vec<Layer>, name: &str, table: Option<&str>) -> FileResult<(St
         (Some(_), Some(_), None) => {
             Err(FileError::unsupported(name, format!("several layers could be the embedding, so choose one by its name: {there}")))
         }
-        (Some(_), Some(_), Some(table)) => {
-            Err(FileError::unsupported(name, format!("several layers are called `{table}`, so choose one by its path: {there}")))
+        (Some(_), Some(_), Some(table)) => Err(FileError::unsupported(
+            name,
+            format!("several layers are called `{}`, so choose one by its path: {there}", harmless(table)),
+        )),
+        (None, _, Some(table)) => {
+            Err(FileError::unsupported(name, format!("there is no layer `{}`; there are {there}", harmless(table))))
         }
-        (None, _, Some(table)) => Err(FileError::unsupported(name, format!("there is no layer `{table}`; there are {there}"))),
         (None, ..) => Err(FileError::unsupported(name, format!("no layer could be an embedding; there are {there}"))),
     }
 }

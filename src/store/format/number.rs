@@ -19,6 +19,12 @@ pub(in crate::store) fn shown(found: &[u8]) -> String {
     shown
 }
 
+/// A name out of a file for an error message: whole, unless it is absurdly long, and without control characters.
+pub(in crate::store) fn harmless(name: &str) -> String {
+    const LONGEST: usize = 200;
+    name.chars().take(LONGEST).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
 /// A number of a text, as Python's `float` spells them, rounded once to the nearest f32; without underscores.
 ///
 /// # Errors

@@ -7,6 +7,7 @@ use flate2::read::DeflateDecoder;
 use zip::{CompressionMethod, ZipArchive};
 
 use crate::store::error::{FileError, FileResult, Place};
+use crate::store::format::number::harmless;
 
 /// Where a file of the archive is, and how it is stored.
 #[derive(Clone, Debug)]
@@ -34,14 +35,18 @@ impl<R: Read + Seek> Archive<R> {
         {
             let fail = |error: zip::result::ZipError| match error {
                 zip::result::ZipError::Io(error) => super::super::source::cannot_read(name)(error),
-                error => FileError::malformed(name, Place::Whole, format!("the zip archive is damaged: {error}")),
+                error => FileError::malformed(
+                    name,
+                    Place::Whole,
+                    format!("the zip archive is damaged: {}", harmless(&error.to_string())),
+                ),
             };
             let mut archive = ZipArchive::new(&mut source).map_err(fail)?;
             for index in 0..archive.len() {
                 let file = archive.by_index_raw(index).map_err(fail)?;
                 let full_name = file.name().map_err(fail)?.into_owned();
                 let Some(array) = full_name.strip_suffix(".npy") else { continue };
-                let unsupported = |what: &str| Err(FileError::unsupported(name, format!("`{array}.npy` is {what}")));
+                let unsupported = |what: &str| Err(FileError::unsupported(name, format!("`{}.npy` is {what}", harmless(array))));
                 let deflated = match file.compression() {
                     CompressionMethod::Stored => false,
                     CompressionMethod::Deflated => true,
@@ -110,7 +115,7 @@ impl<R: Read + Seek> Contents<R> {
         if self.left == 0 && found == self.expected {
             return Ok(());
         }
-        let what = format!("`{}.npy`", self.name);
+        let what = format!("`{}.npy`", harmless(&self.name));
         Err(FileError::Checksum { path: path.to_owned(), what, expected: self.expected, found })
     }
 }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use super::entry::{Archive, Entry};
+use super::read::inside;
 use crate::store::error::{FileError, FileResult};
 use crate::store::format::npy::Header;
 
@@ -30,7 +31,7 @@ pub(in crate::store) fn list(path: &Path) -> FileResult<Vec<Array>> {
     let archive = open(path)?;
     let array = |entry: &Entry| Array {
         name: entry.name.clone(),
-        header: Header::read(&mut archive.contents(entry), &format!("{}: {}.npy", path.display(), entry.name)),
+        header: Header::read(&mut archive.contents(entry), &inside(&path.display().to_string(), entry)),
         bytes: entry.bytes,
         crc32: entry.crc32,
     };

@@ -8,6 +8,7 @@ use super::words::WordsReader;
 use crate::store::block::{BLOCK_BYTES, Block, ReadRows, RowsInfo, Values};
 use crate::store::error::{FileError, FileResult};
 use crate::store::format::npy::{Descr, Header, NpyReader, Progress, ends_early, info, numbers};
+use crate::store::format::number::harmless;
 use crate::store::format::source::cannot_read;
 
 /// The reader of `.npz`. Contents are unpacked as they are read, never more of them than the archive says, and their checksums compared.
@@ -108,7 +109,7 @@ impl<R: Read + Seek> ReadRows for NpzReader<R> {
                 contents.verify(&self.name)?;
             }
             if let Some(words) = &mut self.words {
-                words.verify()?;
+                words.verify(&self.name)?;
             }
             self.rows = Rows::Done;
             return Ok(0);
@@ -141,19 +142,21 @@ impl<R: Read + Seek> ReadRows for NpzReader<R> {
 }
 
 /// The name of an array for errors.
-fn inside(path: &str, entry: &Entry) -> String {
-    format!("{path}: {}.npy", entry.name)
+pub(super) fn inside(path: &str, entry: &Entry) -> String {
+    format!("{path}: {}.npy", harmless(&entry.name))
 }
 
 /// The array that has the rows.
 fn choose(entries: &[Entry], headers: &[FileResult<Header>], path: &str, table: Option<&str>) -> FileResult<usize> {
     let names = || {
-        let names: Vec<String> = entries.iter().take(20).map(|entry| format!("`{}`", entry.name)).collect();
+        let names: Vec<String> = entries.iter().take(20).map(|entry| format!("`{}`", harmless(&entry.name))).collect();
         if names.is_empty() { "no arrays".to_owned() } else { names.join(", ") }
     };
     if let Some(table) = table {
         let found = entries.iter().position(|entry| entry.name == table);
-        return found.ok_or_else(|| FileError::unsupported(path, format!("there is no array `{table}`; there are {}", names())));
+        return found.ok_or_else(|| {
+            FileError::unsupported(path, format!("there is no array `{}`; there are {}", harmless(table), names()))
+        });
     }
     let is_table = |header: &FileResult<Header>| {
         header.as_ref().is_ok_and(|header| header.shape.len() == 2 && matches!(header.descr, Descr::Number(_)))
@@ -191,7 +194,7 @@ fn choose_words(entries: &[Entry], headers: &[FileResult<Header>], rows: u64) ->
         [only] => Words::At(only),
         _ => match candidates.iter().find(|&&index| entries[index].name == "words") {
             Some(&words) => Words::At(words),
-            None => Words::Unclear(candidates.iter().map(|&index| format!("`{}`", entries[index].name)).collect()),
+            None => Words::Unclear(candidates.iter().map(|&index| format!("`{}`", harmless(&entries[index].name))).collect()),
         },
     }
 }

@@ -55,9 +55,9 @@ impl<R: Read + Seek> WordsReader<R> {
         Ok(word)
     }
 
-    /// After the last text.
-    pub(super) fn verify(&mut self) -> FileResult<()> {
-        self.contents.verify(&self.name)
+    /// After the last text. `path` is the archive's.
+    pub(super) fn verify(&mut self, path: &str) -> FileResult<()> {
+        self.contents.verify(path)
     }
 
     fn error(&self, problem: &str) -> FileError {
