@@ -232,3 +232,26 @@ fn checkpoints() {
     let load = |(_, checkpoints): &mut (_, Checkpoints)| checkpoints.load(1).map_err(engine);
     assert!(refuse_each("load", folder, load, bits) > 3);
 }
+
+#[test]
+fn files() {
+    use hotrow::store::{self, Block, FileError, Open, OpenOptions, OpenTable, SafetensorsWriter, Values, WriteRows};
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.safetensors");
+    let mut writer = SafetensorsWriter::create(&path, "t", DIM, hotrow::DType::F32, true).unwrap();
+    let words = (0..ROWS).map(|row| format!("word {row}")).collect();
+    writer.write(&Block { values: Values::F32(vec![0.5; ROWS * DIM]), words }).unwrap();
+    Box::new(writer).finish().unwrap();
+    let nothing = |_: &()| Vec::new();
+    let of_engine = |error: FileError| match error {
+        FileError::Engine { error, .. } => error,
+        error => panic!("{error}"),
+    };
+    let words = |opened: OpenTable| opened.words().map(|words| words.map(<[String]>::len)).map_err(of_engine);
+    for (open, least) in [(Open::Read, 3), (Open::Map, 1)] {
+        let options = OpenOptions { open, ..Default::default() };
+        let run = |_: &mut ()| store::open(&path, &options).map_err(of_engine).and_then(words);
+        assert!(refuse_each("open", || (), run, nothing) >= least, "{open:?}");
+    }
+}

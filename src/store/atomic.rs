@@ -176,6 +176,9 @@ impl Write for Target {
             self.flush_buffer()?;
         }
         if bytes.len() < BUFFER_BYTES {
+            if self.buffer.capacity() == 0 {
+                self.buffer.try_reserve_exact(BUFFER_BYTES).map_err(|_| io::ErrorKind::OutOfMemory)?;
+            }
             self.buffer.extend_from_slice(bytes);
             return Ok(bytes.len());
         }

@@ -45,6 +45,18 @@ pub(crate) fn fill_bytes<E: Pod, X>(values: &mut [E], fill: impl FnOnce(&mut [u8
     Ok(())
 }
 
+/// Makes room for `len` values in all.
+pub(crate) fn reserve(values: &mut Values, len: usize) -> crate::Result<()> {
+    let bytes = len.saturating_mul(values.dtype().size());
+    let more = len.saturating_sub(values.len());
+    match values {
+        Values::F32(values) => values.try_reserve_exact(more),
+        Values::F16(values) => values.try_reserve_exact(more),
+        Values::BF16(values) => values.try_reserve_exact(more),
+    }
+    .map_err(|_| crate::Error::OutOfMemory { bytes })
+}
+
 /// [`fill_bytes`] of `len` values.
 pub(crate) fn fill_values<X>(values: &mut Values, len: usize, fill: impl FnOnce(&mut [u8]) -> Result<(), X>) -> Result<(), X> {
     fn resize<E: Pod, X>(values: &mut Vec<E>, len: usize, fill: impl FnOnce(&mut [u8]) -> Result<(), X>) -> Result<(), X> {

@@ -1,6 +1,10 @@
 //! The words of a table: a tensor of bytes that is a JSON array.
 
-use serde::de::DeserializeOwned;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, Error as _, SeqAccess, Visitor};
 
 use super::header::{Header, TensorInfo, quoted, words};
 use crate::store::error::{FileError, FileResult, Place};
@@ -31,7 +35,10 @@ fn read_array<T: DeserializeOwned>(source: &Source, header: &Header, name: &str,
     let Some(tensor) = text_tensor(header, name) else { return Ok(None) };
     let bytes = source.read_vec(tensor.offset, tensor.bytes)?;
     check(source, tensor, crc32fast::hash(&bytes))?;
-    let values: Vec<T> = serde_json::from_slice(&bytes).map_err(|error| {
+    let Grown(values) = serde_json::from_slice::<Grown<T>>(&bytes).map_err(|error| {
+        if error.is_data() && words(&error) == NO_MEMORY {
+            return source.no_memory(bytes.len());
+        }
         let problem = format!("tensor {} is no JSON array of names: {}", quoted(name), words(&error));
         source.malformed(Place::Byte(tensor.offset), problem)
     })?;
@@ -40,6 +47,35 @@ fn read_array<T: DeserializeOwned>(source: &Source, header: &Header, name: &str,
         return Err(source.malformed(Place::Byte(tensor.offset), problem));
     }
     Ok(Some(values))
+}
+
+/// What the parser is told when there is no memory for more.
+const NO_MEMORY: &str = "out of memory";
+
+/// A list whose memory is asked for, not taken.
+struct Grown<T>(Vec<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Grown<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Grown<T>, D::Error> {
+        struct Entries<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
+            type Value = Grown<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Grown<T>, A::Error> {
+                let mut grown = Vec::new();
+                while let Some(entry) = entries.next_element()? {
+                    grown.try_reserve(1).map_err(|_| A::Error::custom(NO_MEMORY))?;
+                    grown.push(entry);
+                }
+                Ok(Grown(grown))
+            }
+        }
+        deserializer.deserialize_seq(Entries(PhantomData))
+    }
 }
 
 /// Compares the checksum of a tensor's bytes with the one that is recorded, if there is one.

@@ -7,8 +7,8 @@ use super::choose::{Chosen, choose};
 use super::header::Header;
 use super::names::{check, read_names};
 use crate::store::block::{BLOCK_BYTES, Block, ReadRows, RowsInfo, Values};
-use crate::store::bytes::fill_values;
-use crate::store::error::FileResult;
+use crate::store::bytes::{fill_values, reserve};
+use crate::store::error::{FileError, FileResult};
 use crate::store::source::Source;
 
 /// Reads one table of a safetensors file, with its words if it has any. Integers and f64 become f32, and [`RowsInfo::notes`] says so. A
@@ -79,6 +79,8 @@ impl ReadRows for SafetensorsReader {
             block.values = Values::new(*dtype);
         }
         if count > 0 {
+            let room = reserve(&mut block.values, count * dim);
+            room.map_err(|error| FileError::engine(self.source.name(), error))?;
             let offset = tensor.offset + (self.row * dim * stored) as u64;
             let (source, raw, hasher) = (&self.source, &mut self.raw, &mut self.hasher);
             let mut fill = |bytes: &mut [u8]| {
@@ -88,6 +90,8 @@ impl ReadRows for SafetensorsReader {
             };
             match &mut block.values {
                 Values::F32(values) if tensor.dtype.dtype().is_none() => {
+                    raw.try_reserve_exact((count * dim * stored).saturating_sub(raw.len()))
+                        .map_err(|_| source.no_memory(count * dim * stored))?;
                     raw.resize(count * dim * stored, 0);
                     fill(raw)?;
                     values.resize(count * dim, 0.0);

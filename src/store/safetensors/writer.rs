@@ -206,7 +206,11 @@ mod tests {
         }
         let mut values = Values::new(reader.info().dtype);
         let len = all.len() / values.dtype().size();
-        crate::store::bytes::fill_values(&mut values, len, |bytes| Ok::<_, ()>(bytes.copy_from_slice(&all))).unwrap();
+        crate::store::bytes::fill_values(&mut values, len, |bytes| {
+            bytes.copy_from_slice(&all);
+            Ok::<_, ()>(())
+        })
+        .unwrap();
         (values, words)
     }
 

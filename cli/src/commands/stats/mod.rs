@@ -102,7 +102,7 @@ struct Bar {
 
 /// What is looked at.
 enum Opened {
-    File(OpenTable),
+    File(Box<OpenTable>),
     /// A checkpoint or a trained model.
     Folder(Embeddings),
 }
@@ -115,7 +115,7 @@ impl Opened {
         }
         let options = OpenOptions { table, open: Open::MapOrRead, ..Default::default() };
         let bar = Bytes::new(None).about(args.file.display().to_string());
-        Ok(Opened::File(open_with(&args.file, &options, &|bytes| bar.add(bytes))?))
+        Ok(Opened::File(Box::new(open_with(&args.file, &options, &|bytes| bar.add(bytes))?)))
     }
 
     fn view(&self) -> AnyView<'_> {
