@@ -154,7 +154,8 @@ pub fn assert_is_shown(error: &FileError, file: &[u8]) {
     assert!(message.len() < 2000 && message.starts_with("file: "), "{} bytes: {message}", message.len());
     let FileError::Malformed { place, .. } = error else { return };
     match *place {
-        Place::Byte(at) => assert!(at <= file.len() as u64, "{message}"),
+        // A place inside of an array may be further than the archive that it is packed into is long.
+        Place::Byte(at) => assert!(at <= file.len() as u64 || message.contains(".npy: "), "{message}"),
         Place::Line { line, column } => {
             // A carriage return ends a line of CSV, too.
             let lines = file.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count() as u64 + 1;
