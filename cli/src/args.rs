@@ -24,4 +24,4 @@ Examples:
   hotrow lookup words.vec king queen            their rows
   hotrow convert glove.6B.300d.txt glove.npz    another format
 
-Exit codes: 0 all went well, 1 something failed, 2 wrong usage, 130 stopped by Ctrl-C";
+Exit codes: 0 all went well, 1 something failed, 2 wrong usage, 130 stopped by Ctrl-C, 130 stopped by Ctrl-C";

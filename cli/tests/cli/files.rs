@@ -27,7 +27,7 @@ fn info_tells_what_a_header_says() {
     let lines: Vec<_> = output.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     assert!(lines[0].starts_with("a.safetensors: safetensors, "), "{output}");
     assert_eq!(lines[1], "tensor shape type size aligned to checksum words");
-    assert!(lines[2].starts_with("t [6 x 2] f32 48 B ") && lines[2].ends_with(" words"), "{output}");
+    assert!(lines[2].starts_with("t [6, 2] f32 48 B ") && lines[2].ends_with(" words"), "{output}");
     assert_eq!((lines[3].as_str(), lines.len()), ("producer: hotrow", 4), "{output}");
 
     let info = json(dir, "info a.safetensors --json");

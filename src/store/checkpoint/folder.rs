@@ -21,8 +21,8 @@ use crate::store::error::{FileError, FileResult};
 use crate::store::map::Mapped;
 use crate::store::storage::{Disk, Storage};
 
-/// Shards have about so many bytes unless others are asked for.
-const SHARD_BYTES: u64 = 4 << 30;
+/// One shard for all, unless smaller ones are asked for: a table that is cut cannot be mapped.
+const SHARD_BYTES: u64 = u64::MAX;
 /// The file that savers lock.
 const LOCK: &str = ".hotrow-lock";
 
@@ -149,7 +149,8 @@ impl Checkpoints {
         Checkpoints { keep: Some(n.max(1)), ..self }
     }
 
-    /// The same, with shards of about so many bytes: 4 GiB unless said. A row stays whole, and so do the ids of a table.
+    /// The same, with shards of about so many bytes; all is in one unless said. A table that is larger is cut between rows, and can be loaded, but
+    /// not [mapped](Checkpoints::map). A row stays whole, and so do the ids of a table.
     #[must_use]
     pub fn shard_bytes(self, bytes: u64) -> Checkpoints {
         Checkpoints { shard_bytes: bytes.max(1), ..self }

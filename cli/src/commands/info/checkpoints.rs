@@ -100,7 +100,7 @@ fn about(info: &CheckpointInfo) -> String {
         };
         lines.push(vec![
             format!("  {}", table.name.escape_debug()),
-            format!("[{} x {}]", grouped(table.shape[0]), grouped(table.shape[1])),
+            format!("[{}, {}]", table.shape[0], table.shape[1]),
             table.dtype.to_string(),
             grouped(table.stored_rows),
             optimizer.unwrap_or_else(|| "-".to_owned()),

@@ -6,7 +6,7 @@ use std::path::Path;
 use hotrow::store::{FileInfo, PartInfo, Role};
 use serde::Serialize;
 
-use crate::output::{columns, grouped, sized};
+use crate::output::{columns, sized};
 
 /// For programs.
 #[derive(Serialize)]
@@ -71,11 +71,11 @@ pub(super) fn text(path: &Path, info: &FileInfo) -> String {
     let mut shown: Vec<_> = info.parts.iter().filter(|part| matches!(part.role, Role::Table | Role::Other)).collect();
     shown.sort_by_key(|part| part.role != Role::Table);
     for part in &shown {
-        let sizes = part.shape.iter().map(|size| size.map_or("?".to_owned(), grouped));
+        let sizes = part.shape.iter().map(|size| size.map_or("?".to_owned(), |size| size.to_string()));
         let word = |yes: bool, word: &str| if yes { word.to_owned() } else { "-".to_owned() };
         lines.push(indented([
             part.name.as_ref().map_or("-".to_owned(), |name| name.escape_debug().to_string()),
-            format!("[{}]", sizes.collect::<Vec<_>>().join(" x ")),
+            format!("[{}]", sizes.collect::<Vec<_>>().join(", ")),
             part.dtype.map_or("text", |dtype| dtype.name()).to_owned(),
             part.bytes.map_or("-".to_owned(), sized),
             part.alignment().map_or("-".to_owned(), |alignment| alignment.to_string()),
