@@ -13,13 +13,15 @@ fi
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 cp -R fuzz/corpus/. "$copy"
+# Optimized, the kernels take five minutes to build, for seconds of fuzzing.
+export CARGO_PROFILE_RELEASE_OPT_LEVEL="${FUZZ_OPT_LEVEL:-0}"
 cargo +nightly fuzz build
 for target in $(cargo +nightly fuzz list); do
     echo "-- $target"
     log=$copy/$target.log
     # No limit on the growth of inputs: a short run would spend itself on the shortest ones.
     if ! cargo +nightly fuzz run "$target" "$copy/$target" -- \
-        -max_total_time="${FUZZ_SECONDS:-10}" -max_len=4096 -len_control=0 -print_final_stats=1 >"$log" 2>&1; then
+        -max_total_time="${FUZZ_SECONDS:-5}" -max_len=4096 -len_control=0 -print_final_stats=1 >"$log" 2>&1; then
         tail -n 60 "$log"
         echo "$target failed. The input: $(grep -o 'fuzz/artifacts/[^ ]*' "$log" | tail -n 1)"
         exit 1

@@ -1,7 +1,5 @@
 #!/usr/bin/env bash
-# All tests in release, as the README tells users, and those of the command in debug, where overflow and debug assertions are checked.
-# ci/sanitize.sh does that for the library.
+# All tests, as the README tells users: with overflow and debug assertions checked.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-cargo test --release --locked
-cargo test -p hotrow-cli --locked
+cargo test --locked

@@ -5,6 +5,7 @@
 mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
@@ -207,8 +208,10 @@ fn checkpoints() {
         let snapshot = Snapshot::new(step).table("t", &table)?.optimizer("t", &optimizer)?;
         snapshot.ids("t", &ids)
     };
+    // The buffer of a file is the system's business, and a table's memory the engine's.
     let engine = |error| match error {
         FileError::Engine { error, .. } => error,
+        FileError::Io { kind: ErrorKind::OutOfMemory, .. } => Error::OutOfMemory { bytes: 0 },
         other => panic!("{other}"),
     };
     let folder = || {

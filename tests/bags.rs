@@ -76,7 +76,7 @@ fn check_elements(case: &BagCase, pooling: Pooling) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 20 } else { 120 }))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 8 } else { 120 }))]
 
     #[test]
     fn sums_equal_the_plain_loop(case in bag_case(), pooling in proptest::sample::select(&SUMS[..])) {

@@ -167,7 +167,7 @@ fn check_pooled(seed: u64, rows: usize, examples: usize, longest: usize, weighte
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 8 } else { 40 }))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 4 } else { 40 }))]
 
     #[test]
     fn pooled_collections_equal_their_tables(

@@ -77,7 +77,7 @@ fn check_scatter<E: Element, S: Element>(case: &Case, alpha: f32) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 24 } else { 200 }))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 10 } else { 200 }))]
 
     #[test]
     fn gather_equals_the_plain_loop(case in case()) {

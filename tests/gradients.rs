@@ -147,7 +147,7 @@ fn check_weights<E: Widen<f32>>(case: &BagCase, pooling: Pooling) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 20 } else { 120 }))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 8 } else { 120 }))]
 
     #[test]
     fn gradients_of_bags(case in bag_case(), pooling in proptest::sample::select(&SUMS[..]), by_freq in any::<bool>()) {

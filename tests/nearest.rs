@@ -101,7 +101,7 @@ fn check_elements(case: &Case) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 20 } else { 200 }))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 8 } else { 200 }))]
 
     #[test]
     fn neighbours_equal_the_plain_loop(case in case()) {

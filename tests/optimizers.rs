@@ -238,7 +238,7 @@ fn check_element(element: DType, case: &BagCase, recipe: &Recipe, source: Source
 const ELEMENTS: [DType; 3] = [DType::F32, DType::F16, DType::BF16];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 24 } else { 200 }))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 10 } else { 200 }))]
 
     #[test]
     fn steps_equal_the_plain_loop(
