@@ -10,5 +10,5 @@ fi
 host=$(rustc -vV | sed -n 's/^host: //p')
 # allocator_may_return_null: tests ask for memory that cannot be had, and expect an error.
 RUSTFLAGS="-Zsanitizer=address" ASAN_OPTIONS="allocator_may_return_null=1:detect_leaks=1" \
-    cargo +nightly test -p hotrow --lib --test equals_reference --test bags --test optimizers --test collections --test nearest \
-    --test opened_tables --test checkpoints --test threads --locked --target "$host" --target-dir target/asan
+    cargo +nightly test -p hotrow --lib --test equals_reference --test optimizers --test nearest --test opened_tables \
+    --test threads --locked --target "$host" --target-dir target/asan
