@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Every fuzz target for a short while (FUZZ_SECONDS each), from the committed corpus, where a nightly toolchain is present.
+# The fuzz targets for a short while (FUZZ_SECONDS each), from the committed corpus, where a nightly toolchain is present. Without an
+# argument those of the readers, which need no optimization; `ci/fuzz.sh all` has those of the kernels, too, which take five minutes to
+# build, and whose corpora the tests replay.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if ! cargo +nightly --version >/dev/null 2>&1; then
@@ -13,10 +15,13 @@ fi
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 cp -R fuzz/corpus/. "$copy"
-# Optimized, the kernels take five minutes to build, for seconds of fuzzing.
-export CARGO_PROFILE_RELEASE_OPT_LEVEL="${FUZZ_OPT_LEVEL:-0}"
-cargo +nightly fuzz build
-for target in $(cargo +nightly fuzz list); do
+targets=(checkpoint csv idlists libfm npy npz ratings safetensors word2vec workloads)
+if [ "${1:-}" = all ]; then
+    mapfile -t targets < <(cargo +nightly fuzz list)
+else
+    export CARGO_PROFILE_RELEASE_OPT_LEVEL=0
+fi
+for target in "${targets[@]}"; do
     echo "-- $target"
     log=$copy/$target.log
     # No limit on the growth of inputs: a short run would spend itself on the shortest ones.
