@@ -20,8 +20,17 @@ fn compute() -> Compute {
 
 /// Something that trains, and the bytes of what it gives.
 trait Training {
-    fn run(&self, keeper: &mut Keeper<'_>) -> Result<Vec<u8>, TrainError>;
+    fn settings(&self) -> &Settings;
+    fn of<E: Weight>(&self, keeper: &mut Keeper<'_>) -> Result<Vec<u8>, TrainError>;
     fn identity(&self) -> Identity;
+
+    fn run(&self, keeper: &mut Keeper<'_>) -> Result<Vec<u8>, TrainError> {
+        match self.settings().dtype {
+            Precision::F32 => self.of::<f32>(keeper),
+            Precision::F16 => self.of::<hotrow::f16>(keeper),
+            Precision::Bf16 => self.of::<hotrow::bf16>(keeper),
+        }
+    }
 }
 
 struct Factors {
@@ -37,22 +46,18 @@ impl Factors {
         let data = Dataset::split(read_interactions(lines.collect::<String>().as_bytes(), None).unwrap());
         Factors { data, settings: settings(optimizer, dtype, 4096) }
     }
+}
+
+impl Training for Factors {
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
 
     fn of<E: Weight>(&self, keeper: &mut Keeper<'_>) -> Result<Vec<u8>, TrainError> {
         let trained = train::<E>(&self.data, &self.settings, &compute(), keeper, |_| ())?;
         let mut bytes: Vec<u8> = trained.losses.iter().flat_map(|loss| loss.to_le_bytes()).collect();
         trained.users.iter().chain(trained.items.iter()).for_each(|row| E::write(row, &mut bytes));
         Ok(bytes)
-    }
-}
-
-impl Training for Factors {
-    fn run(&self, keeper: &mut Keeper<'_>) -> Result<Vec<u8>, TrainError> {
-        match self.settings.dtype {
-            Precision::F32 => self.of::<f32>(keeper),
-            Precision::F16 => self.of::<hotrow::f16>(keeper),
-            Precision::Bf16 => self.of::<hotrow::bf16>(keeper),
-        }
     }
 
     fn identity(&self) -> Identity {
@@ -77,6 +82,12 @@ impl Machine {
         let valid = examples.split_off(23);
         Machine { examples, valid, features: vocabulary.len(), settings: settings(optimizer, dtype, 6) }
     }
+}
+
+impl Training for Machine {
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
 
     fn of<E: Weight>(&self, keeper: &mut Keeper<'_>) -> Result<Vec<u8>, TrainError> {
         let trained = fm::train::<E>(&self.examples, &self.valid, self.features, &self.settings, &compute(), keeper, |_| ())?;
@@ -85,16 +96,6 @@ impl Machine {
         machine.bias.iter().for_each(|row| f32::write(row, &mut bytes));
         machine.weights.iter().chain(machine.vectors.iter()).for_each(|row| E::write(row, &mut bytes));
         Ok(bytes)
-    }
-}
-
-impl Training for Machine {
-    fn run(&self, keeper: &mut Keeper<'_>) -> Result<Vec<u8>, TrainError> {
-        match self.settings.dtype {
-            Precision::F32 => self.of::<f32>(keeper),
-            Precision::F16 => self.of::<hotrow::f16>(keeper),
-            Precision::Bf16 => self.of::<hotrow::bf16>(keeper),
-        }
     }
 
     fn identity(&self) -> Identity {

@@ -120,6 +120,23 @@ impl Block {
         self.words.clear();
     }
 
+    /// Takes all rows away; those that come next are of `dtype`.
+    pub(crate) fn restart(&mut self, dtype: DType) {
+        self.clear();
+        if self.values.dtype() != dtype {
+            self.values = Values::new(dtype);
+        }
+    }
+
+    /// Takes all rows away, and the memory of their values if they were f32.
+    pub(crate) fn take_memory(&mut self) -> Vec<f32> {
+        self.clear();
+        match std::mem::replace(&mut self.values, Values::F32(Vec::new())) {
+            Values::F32(memory) => memory,
+            _ => Vec::new(),
+        }
+    }
+
     /// A copy of `count` rows of `dim` values, with words or without.
     pub(crate) fn rows(&self, first: usize, count: usize, dim: usize, with_words: bool) -> Block {
         let range = first * dim..(first + count) * dim;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use super::rows::{FromArgs, Input, Output, ToArgs};
+use super::rows::{Formats, Input, Output};
 
 /// Convert an embedding file into another format
 ///
@@ -22,13 +22,9 @@ pub struct ConvertArgs {
     #[arg(value_name = "OUT")]
     pub output: PathBuf,
 
-    /// How it is read.
+    /// How it is read and written.
     #[command(flatten)]
-    pub from: FromArgs,
-
-    /// How it is written.
-    #[command(flatten)]
-    pub to: ToArgs,
+    pub formats: Formats,
 }
 
 const EXAMPLES: &str = "\
@@ -43,7 +39,7 @@ Examples:
 
 /// Runs the command.
 pub(super) fn run(args: &ConvertArgs) -> Result<()> {
-    let output = Output::new(&args.output, &args.to)?;
-    let input = Input::new(&args.input, &args.from)?;
+    let output = Output::new(&args.output, &args.formats.to)?;
+    let input = Input::new(&args.input, &args.formats.from)?;
     output.write(&mut *input.open()?, "converting")
 }

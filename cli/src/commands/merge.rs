@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use hotrow::store::{MergedRows, Repeated};
 
 use super::Usage;
-use super::rows::{FromArgs, Input, Output, ToArgs};
+use super::rows::{Formats, Input, Output};
 
 /// Join embedding files, one after the other, into a new one
 ///
@@ -23,13 +23,9 @@ pub struct MergeArgs {
     #[arg(long, value_name = "WHICH")]
     pub keep: Option<Keep>,
 
-    /// How they are read.
+    /// How it is read and written.
     #[command(flatten)]
-    pub from: FromArgs,
-
-    /// How it is written.
-    #[command(flatten)]
-    pub to: ToArgs,
+    pub formats: Formats,
 }
 
 /// Which of the rows with the same word stays.
@@ -50,10 +46,10 @@ pub(super) fn run(args: &MergeArgs) -> Result<()> {
     let Some((output, inputs)) = args.files.split_last() else {
         return Err(Usage("files to read and a file to write are needed".into()).into());
     };
-    let output = Output::new(output, &args.to)?;
+    let output = Output::new(output, &args.formats.to)?;
     let mut sources = Vec::with_capacity(inputs.len());
     for path in inputs {
-        let input = Input::new(path, &args.from)?;
+        let input = Input::new(path, &args.formats.from)?;
         sources.push((input.name().to_owned(), input.open()?));
     }
     let repeated = match args.keep {

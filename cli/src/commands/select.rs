@@ -7,7 +7,7 @@ use clap::Args;
 use hotrow::store::{SelectedRows, Wanted};
 
 use super::Usage;
-use super::rows::{FromArgs, Input, Output, ToArgs, lines_of_standard_input};
+use super::rows::{Formats, Input, Output, lines_of_standard_input};
 use crate::output::complain;
 
 /// Write some rows of an embedding file into a new one
@@ -37,13 +37,9 @@ pub struct SelectArgs {
     #[arg(long)]
     pub skip_missing: bool,
 
-    /// How it is read.
+    /// How it is read and written.
     #[command(flatten)]
-    pub from: FromArgs,
-
-    /// How it is written.
-    #[command(flatten)]
-    pub to: ToArgs,
+    pub formats: Formats,
 }
 
 const EXAMPLES: &str = "\
@@ -58,12 +54,12 @@ const NAMED: usize = 10;
 
 /// Runs the command.
 pub(super) fn run(args: &SelectArgs) -> Result<()> {
-    let output = Output::new(&args.output, &args.to)?;
+    let output = Output::new(&args.output, &args.formats.to)?;
     let from_arguments = !args.ids.is_empty() || !args.words.is_empty();
     if args.input == Path::new("-") && !from_arguments {
         return Err(Usage("standard input cannot have both the file and the words; use --ids or --words".into()).into());
     }
-    let input = Input::new(&args.input, &args.from)?;
+    let input = Input::new(&args.input, &args.formats.from)?;
     let mut rows = input.open()?;
     let wanted = match (from_arguments, args.ids.is_empty()) {
         (true, true) => Wanted::Words(args.words.clone()),

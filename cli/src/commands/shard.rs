@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use hotrow::store::{Cut, Format, Shards};
 
-use super::rows::{Bar, FromArgs, Input, Output, Summary, ToArgs};
+use super::rows::{Bar, Formats, Input, Output, Summary, ToArgs};
 
 /// Cut an embedding file into several
 ///
@@ -30,13 +30,9 @@ pub struct ShardArgs {
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..=99_999))]
     pub parts: Option<u64>,
 
-    /// How it is read.
+    /// How it is read and written.
     #[command(flatten)]
-    pub from: FromArgs,
-
-    /// How they are written.
-    #[command(flatten)]
-    pub to: ToArgs,
+    pub formats: Formats,
 }
 
 const EXAMPLES: &str = "\
@@ -47,9 +43,9 @@ Examples:
 
 /// Runs the command.
 pub(super) fn run(args: &ShardArgs) -> Result<()> {
-    let format = args.to.to.unwrap_or(Format::Safetensors);
-    let output = Output::new(&args.folder, &ToArgs { to: Some(format), ..args.to.clone() })?;
-    let input = Input::new(&args.input, &args.from)?;
+    let format = args.formats.to.to.unwrap_or(Format::Safetensors);
+    let output = Output::new(&args.folder, &ToArgs { to: Some(format), ..args.formats.to.clone() })?;
+    let input = Input::new(&args.input, &args.formats.from)?;
     let count = input.count()?;
     let mut rows = input.open()?;
     let (new, mut notes) = output.plan(rows.info());

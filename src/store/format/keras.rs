@@ -6,7 +6,7 @@ use hdf5_pure::{Dataset, Datatype, DatatypeByteOrder, Error, File, Group};
 
 use super::npy::{Kind, Number};
 use super::number::harmless;
-use crate::store::block::{BLOCK_BYTES, Block, ReadRows, RowsInfo, Values};
+use crate::store::block::{BLOCK_BYTES, Block, ReadRows, RowsInfo};
 use crate::store::error::{FileError, FileResult, Place};
 
 /// Groups are looked into up to this depth and number, so that a file whose groups contain each other has an end.
@@ -161,10 +161,7 @@ impl ReadRows for KerasReader {
     }
 
     fn read(&mut self, block: &mut Block) -> FileResult<usize> {
-        block.clear();
-        if block.values.dtype() != self.info.dtype {
-            block.values = Values::new(self.info.dtype);
-        }
+        block.restart(self.info.dtype);
         let row = self.info.dim * self.number.size;
         let rows = (BLOCK_BYTES / row).max(1).min(usize::try_from(self.rows - self.next).unwrap_or(usize::MAX));
         if rows == 0 {

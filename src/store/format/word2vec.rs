@@ -124,11 +124,7 @@ impl<R: BufRead> ReadRows for Word2vecReader<R> {
     }
 
     fn read(&mut self, block: &mut Block) -> FileResult<usize> {
-        block.clear();
-        let mut values = match std::mem::replace(&mut block.values, Values::F32(Vec::new())) {
-            Values::F32(memory) => memory,
-            _ => Vec::new(),
-        };
+        let mut values = block.take_memory();
         let dim = self.info.dim;
         let mut held = 0;
         while held < BLOCK_BYTES {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use tempfile::SpooledTempFile;
 
-use crate::store::block::{BLOCK_BYTES, Block, ReadRows, RowsInfo, Values};
+use crate::store::block::{BLOCK_BYTES, Block, ReadRows, RowsInfo};
 use crate::store::bytes::{fill_values, part, to_bytes};
 use crate::store::error::{FileError, FileResult};
 
@@ -114,15 +114,12 @@ impl ReadRows for SelectedRows {
     }
 
     fn read(&mut self, block: &mut Block) -> FileResult<usize> {
-        block.clear();
         let RowsInfo { dim, dtype, named, .. } = self.info;
+        block.restart(dtype);
         let row_bytes = dim * dtype.size();
         let rows = &self.rows[self.next..];
         let rows = &rows[..rows.len().min((BLOCK_BYTES / row_bytes).max(1))];
         let file = &mut self.values;
-        if block.values.dtype() != dtype {
-            block.values = Values::new(dtype);
-        }
         let read = fill_values(&mut block.values, rows.len() * dim, |bytes| {
             for ((at, _), bytes) in rows.iter().zip(bytes.chunks_exact_mut(row_bytes)) {
                 file.seek(SeekFrom::Start(at * row_bytes as u64))?;

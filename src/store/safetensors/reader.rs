@@ -71,13 +71,10 @@ impl ReadRows for SafetensorsReader {
 
     fn read(&mut self, block: &mut Block) -> FileResult<usize> {
         let Chosen { tensor, rows, dim, dtype } = &self.chosen;
-        block.clear();
+        block.restart(*dtype);
         let stored = tensor.dtype.bits() / 8;
         let row_bytes = dim * stored.max(dtype.size());
         let count = (BLOCK_BYTES / row_bytes.max(1)).max(1).min(rows - self.row);
-        if block.values.dtype() != *dtype {
-            block.values = Values::new(*dtype);
-        }
         if count > 0 {
             let room = reserve(&mut block.values, count * dim);
             room.map_err(|error| FileError::engine(self.source.name(), error))?;

@@ -185,11 +185,7 @@ impl<R: Read + Seek> ReadRows for CsvReader<R> {
     }
 
     fn read(&mut self, block: &mut Block) -> FileResult<usize> {
-        block.clear();
-        let mut values = match std::mem::replace(&mut block.values, Values::F32(Vec::new())) {
-            Values::F32(memory) => memory,
-            _ => Vec::new(),
-        };
+        let mut values = block.take_memory();
         let mut bytes = 0;
         while bytes < BLOCK_BYTES {
             if !self.advance()? {

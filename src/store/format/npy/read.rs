@@ -132,10 +132,7 @@ impl<R: Read + Seek> ReadRows for NpyReader<R> {
     }
 
     fn read(&mut self, block: &mut Block) -> FileResult<usize> {
-        block.clear();
-        if block.values.dtype() != self.info.dtype {
-            block.values = Values::new(self.info.dtype);
-        }
+        block.restart(self.info.dtype);
         let rows = self.progress.next_rows();
         let read = match self.columns {
             _ if rows == 0 => Ok(true),

@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
 use super::entry::{Archive, Contents, Entry};
 use super::words::WordsReader;
-use crate::store::block::{BLOCK_BYTES, Block, ReadRows, RowsInfo, Values};
+use crate::store::block::{BLOCK_BYTES, Block, ReadRows, RowsInfo};
 use crate::store::error::{FileError, FileResult};
 use crate::store::format::npy::{Descr, Header, NpyReader, Progress, ends_early, info, numbers};
 use crate::store::format::number::harmless;
@@ -91,10 +91,7 @@ impl<R: Read + Seek> ReadRows for NpzReader<R> {
     }
 
     fn read(&mut self, block: &mut Block) -> FileResult<usize> {
-        block.clear();
-        if block.values.dtype() != self.info.dtype {
-            block.values = Values::new(self.info.dtype);
-        }
+        block.restart(self.info.dtype);
         let rows = match &mut self.rows {
             Rows::Done => 0,
             Rows::Forward(_, progress) => progress.next_rows(),

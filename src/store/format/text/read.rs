@@ -165,12 +165,8 @@ impl<R: BufRead> ReadRows for TextReader<R> {
     }
 
     fn read(&mut self, block: &mut Block) -> FileResult<usize> {
-        block.clear();
-        let (mut values, mut words) = (Vec::new(), Vec::new());
-        if let Values::F32(memory) = &mut block.values {
-            values = std::mem::take(memory);
-        }
-        std::mem::swap(&mut words, &mut block.words);
+        let mut values = block.take_memory();
+        let mut words = std::mem::take(&mut block.words);
         let mut bytes = 0;
         while bytes < BLOCK_BYTES {
             if !self.next_row()? {
