@@ -1,7 +1,11 @@
 //! One step of an optimizer on a few rows whose gradients are summed.
+//!
+//! The arithmetic is f32's whatever the table's element: a row of 16-bit weights is widened, stepped and rounded. So a rule is compiled once
+//! for each tier, and an option once, not once for each rule and element; a row pays for that with a few calls.
 
 use super::dot::sum_of_squares;
-use crate::element::{DType, Element, lanes};
+use crate::element::Element;
+use crate::element::lanes::{self, AnySliceMut};
 use crate::optim::{Noise, RUN, RowRule, StepOptions};
 use crate::par::TileMut;
 use crate::simd::{Kernel, Simd};
@@ -17,6 +21,8 @@ pub(crate) struct StepRows<'a, 'g, 't, R, E> {
     pub(crate) rows: &'a [u32],
     /// `[rows.len(), columns]`. Overwritten with whatever is of use on the way.
     pub(crate) grads: &'g mut [f32],
+    /// Room for the weights of a row.
+    pub(crate) weights: &'g mut [f32],
     /// Rows that come later, not more than there are `rows`: each is asked for while one of `rows` is computed, so that memory is never
     /// without work, nor the processor.
     pub(crate) next: &'a [u32],
@@ -32,9 +38,6 @@ impl<R: RowRule, E: Element> Kernel for StepRows<'_, '_, '_, R, E> {
         if dim == 0 {
             return;
         }
-        // An f32 weight is never rounded.
-        let noise = if matches!(E::DTYPE, DType::F32) { None } else { self.options.noise };
-        let staged = noise.is_some() || self.options.max_norm.is_some();
         let [first, second, per_row] = self.states;
         for (at, &row) in self.rows.iter().enumerate() {
             if let Some(&next) = self.next.get(at) {
@@ -50,26 +53,17 @@ impl<R: RowRule, E: Element> Kernel for StepRows<'_, '_, '_, R, E> {
                 }
             }
             let Some(cells) = self.table.row(row) else { continue };
-            let states = [state_row::<0, R>(first, row), state_row::<1, R>(second, row)];
-            let grad = &mut self.grads[at * dim..(at + 1) * dim];
-            if self.options.clip.is_some() || self.options.l2.is_some() {
-                prepare(simd, self.options, cells, grad);
-            }
-            let factor = match per_row.row(row) {
-                Some(state) if R::PER_ROW => self.rule.row(simd, grad, &mut state[0]),
-                _ => 0.0,
+            let step = StepRow {
+                rule: self.rule,
+                options: self.options,
+                grad: &mut self.grads[at * dim..(at + 1) * dim],
+                states: [state_row::<0, R>(first, row), state_row::<1, R>(second, row)],
+                of_row: if R::PER_ROW { per_row.row(row).unwrap_or(&mut []) } else { &mut [] },
             };
-            if staged {
-                update::<S, R, E, true>(simd, self.rule, factor, self.options.keep, cells, grad, states);
-                if let Some(max) = self.options.max_norm {
-                    limit_norm(simd, grad, max);
-                }
-                match noise {
-                    Some(noise) => round_at_random(noise, row, columns.start, grad, cells),
-                    None => round(simd, grad, cells),
-                }
-            } else {
-                update::<S, R, E, false>(simd, self.rule, factor, self.options.keep, cells, grad, states);
+            match E::erase_mut(cells) {
+                AnySliceMut::F32(weights) => step.run(simd, weights),
+                AnySliceMut::F16(cells) => step.run_exactly(simd, (row, columns.start), cells, &mut self.weights[..dim]),
+                AnySliceMut::BF16(cells) => step.run_exactly(simd, (row, columns.start), cells, &mut self.weights[..dim]),
             }
         }
     }
@@ -91,102 +85,196 @@ fn state_row<'a, const N: usize, R: RowRule>(state: &'a mut TileMut<'_, f32>, ro
     }
 }
 
-/// The gradient as the rule is to see it: clipped, and with the weights' decay in it.
-#[inline(always)]
-fn prepare<S: Simd, E: Element>(simd: S, options: StepOptions, cells: &[E], grad: &mut [f32]) {
-    // Without a limit everything is within it, and an infinity is left as it is.
-    let limit = options.clip.unwrap_or(f32::INFINITY);
-    let (low, high) = (simd.splat(-limit), simd.splat(limit));
-    let mut at = 0;
-    while at < grad.len() {
-        let mut g = load_any(simd, grad, at);
-        g = simd.select_gt(g, high, high, g);
-        g = simd.select_gt(low, g, low, g);
-        if let Some(decay) = options.l2 {
-            g = simd.add(g, simd.mul(simd.splat(decay), load_any(simd, cells, at)));
-        }
-        store_any(simd, g, grad, at);
-        at += S::LANES;
-    }
-}
-
-/// The rule on a whole row. The new weights go to the table, or with `STAGED` to where the gradient was, not yet rounded.
-#[inline(always)]
-fn update<S: Simd, R: RowRule, E: Element, const STAGED: bool>(
-    simd: S,
+/// What goes with the weights of one row.
+struct StepRow<'a, R> {
     rule: R,
-    factor: f32,
-    keep: f32,
-    cells: &mut [E],
-    grad: &mut [f32],
-    states: [&mut [f32]; 2],
-) {
-    let mut columns = Columns { cells, grad, states, factor: simd.splat(factor), keep: simd.splat(keep) };
-    let dim = columns.grad.len();
-    let mut at = 0;
-    while at + S::LANES <= dim {
-        columns.update::<S, R, STAGED, true>(simd, rule, at);
-        at += S::LANES;
-    }
-    if at < dim {
-        columns.update::<S, R, STAGED, false>(simd, rule, at);
-    }
-}
-
-/// A row, and what goes with it.
-struct Columns<'a, V, E> {
-    cells: &'a mut [E],
+    options: StepOptions,
     grad: &'a mut [f32],
     states: [&'a mut [f32]; 2],
-    factor: V,
-    keep: V,
+    /// The row's own state; nothing if the rule has none.
+    of_row: &'a mut [f32],
 }
 
-impl<V: Copy, E: Element> Columns<'_, V, E> {
-    /// The vector at `at`, all of whose lanes are there if it is `WHOLE`.
+impl<R: RowRule> StepRow<'_, R> {
     #[inline(always)]
-    fn update<S: Simd<V = V>, R: RowRule, const STAGED: bool, const WHOLE: bool>(&mut self, simd: S, rule: R, at: usize) {
-        let w = simd.mul(load::<S, E, WHOLE>(simd, self.cells, at), self.keep);
-        let g = load::<S, f32, WHOLE>(simd, self.grad, at);
-        let mut state = [w; 2];
-        if R::PER_VALUE > 0 {
-            state[0] = load::<S, f32, WHOLE>(simd, self.states[0], at);
+    fn run<S: Simd>(self, simd: S, weights: &mut [f32]) {
+        let StepOptions { clip, l2, keep, max_norm, .. } = self.options;
+        let grad = self.grad;
+        if clip.is_some() || l2.is_some() {
+            simd.call(Prepare { clip, l2, weights, grad });
         }
-        if R::PER_VALUE > 1 {
-            state[1] = load::<S, f32, WHOLE>(simd, self.states[1], at);
+        simd.call(Update { rule: self.rule, keep, weights, grad, states: self.states, of_row: self.of_row });
+        if let Some(max) = max_norm {
+            simd.call(LimitNorm { row: weights, max });
         }
-        let w = rule.update(simd, self.factor, w, g, &mut state);
-        if R::PER_VALUE > 0 {
-            store::<S, f32, WHOLE>(simd, state[0], self.states[0], at);
-        }
-        if R::PER_VALUE > 1 {
-            store::<S, f32, WHOLE>(simd, state[1], self.states[1], at);
-        }
-        if STAGED {
-            store::<S, f32, WHOLE>(simd, w, self.grad, at);
-        } else {
-            store::<S, E, WHOLE>(simd, w, self.cells, at);
+    }
+
+    /// The row at this number and first column, widened into `exact`, stepped, and rounded once.
+    #[inline(always)]
+    fn run_exactly<S: Simd, E: Element>(self, simd: S, (row, column): (u32, usize), cells: &mut [E], exact: &mut [f32]) {
+        let noise = self.options.noise;
+        simd.call(WidenRow { from: cells, to: exact });
+        self.run(simd, exact);
+        match noise {
+            Some(noise) => simd.call(RoundAtRandom { noise, row, first_column: column, from: exact, to: cells }),
+            None => simd.call(Round { from: exact, to: cells }),
         }
     }
 }
 
-/// Scales a row of a greater norm than `max` to that norm.
-#[inline(always)]
-fn limit_norm<S: Simd>(simd: S, row: &mut [f32], max: f32) {
-    let norm = sum_of_squares(simd, row).sqrt();
-    if norm > max {
-        let scale = simd.splat(max / norm);
+/// The gradient as the rule is to see it: clipped, and with the weights' decay in it.
+struct Prepare<'a> {
+    clip: Option<f32>,
+    l2: Option<f32>,
+    weights: &'a [f32],
+    grad: &'a mut [f32],
+}
+
+impl Kernel for Prepare<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        // Without a limit everything is within it, and an infinity is left as it is.
+        let limit = self.clip.unwrap_or(f32::INFINITY);
+        let (low, high) = (simd.splat(-limit), simd.splat(limit));
         let mut at = 0;
-        while at < row.len() {
-            store_any(simd, simd.mul(load_any(simd, row, at), scale), row, at);
+        while at < self.grad.len() {
+            let mut g = load_any(simd, self.grad, at);
+            g = simd.select_gt(g, high, high, g);
+            g = simd.select_gt(low, g, low, g);
+            if let Some(decay) = self.l2 {
+                g = simd.add(g, simd.mul(simd.splat(decay), load_any(simd, self.weights, at)));
+            }
+            store_any(simd, g, self.grad, at);
             at += S::LANES;
         }
     }
 }
 
-/// Rounds to nearest.
+/// The rule on a whole row.
+struct Update<'a, R> {
+    rule: R,
+    keep: f32,
+    weights: &'a mut [f32],
+    grad: &'a [f32],
+    states: [&'a mut [f32]; 2],
+    of_row: &'a mut [f32],
+}
+
+impl<R: RowRule> Kernel for Update<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let factor = match self.of_row.first_mut() {
+            Some(state) => self.rule.row(simd, self.grad, state),
+            None => 0.0,
+        };
+        let [first, second] = self.states;
+        let (weights, grad) = (self.weights, self.grad);
+        let mut columns = Columns { weights, grad, first, second, factor: simd.splat(factor), keep: simd.splat(self.keep) };
+        let dim = grad.len();
+        let mut at = 0;
+        while at + S::LANES <= dim {
+            columns.update::<S, R, true>(simd, self.rule, at);
+            at += S::LANES;
+        }
+        if at < dim {
+            columns.update::<S, R, false>(simd, self.rule, at);
+        }
+    }
+}
+
+/// A row, and what goes with it.
+struct Columns<'a, V> {
+    weights: &'a mut [f32],
+    grad: &'a [f32],
+    first: &'a mut [f32],
+    second: &'a mut [f32],
+    factor: V,
+    keep: V,
+}
+
+impl<V: Copy> Columns<'_, V> {
+    /// The vector at `at`, all of whose lanes are there if it is `WHOLE`.
+    #[inline(always)]
+    fn update<S: Simd<V = V>, R: RowRule, const WHOLE: bool>(&mut self, simd: S, rule: R, at: usize) {
+        let w = simd.mul(load::<S, f32, WHOLE>(simd, self.weights, at), self.keep);
+        let g = load::<S, f32, WHOLE>(simd, self.grad, at);
+        let mut state = [w; 2];
+        if R::PER_VALUE > 0 {
+            state[0] = load::<S, f32, WHOLE>(simd, self.first, at);
+        }
+        if R::PER_VALUE > 1 {
+            state[1] = load::<S, f32, WHOLE>(simd, self.second, at);
+        }
+        let w = rule.update(simd, self.factor, w, g, &mut state);
+        if R::PER_VALUE > 0 {
+            store::<S, f32, WHOLE>(simd, state[0], self.first, at);
+        }
+        if R::PER_VALUE > 1 {
+            store::<S, f32, WHOLE>(simd, state[1], self.second, at);
+        }
+        store::<S, f32, WHOLE>(simd, w, self.weights, at);
+    }
+}
+
+/// Scales a row of a greater norm than `max` to that norm.
+struct LimitNorm<'a> {
+    row: &'a mut [f32],
+    max: f32,
+}
+
+impl Kernel for LimitNorm<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let norm = sum_of_squares(simd, self.row).sqrt();
+        if norm > self.max {
+            let scale = simd.splat(self.max / norm);
+            let mut at = 0;
+            while at < self.row.len() {
+                store_any(simd, simd.mul(load_any(simd, self.row, at), scale), self.row, at);
+                at += S::LANES;
+            }
+        }
+    }
+}
+
+/// Widens a row exactly.
+struct WidenRow<'a, E> {
+    from: &'a [E],
+    to: &'a mut [f32],
+}
+
+impl<E: Element> Kernel for WidenRow<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        copy_row(simd, self.from, self.to);
+    }
+}
+
+/// Rounds a row to nearest.
+struct Round<'a, E> {
+    from: &'a [f32],
+    to: &'a mut [E],
+}
+
+impl<E: Element> Kernel for Round<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        copy_row(simd, self.from, self.to);
+    }
+}
+
 #[inline(always)]
-fn round<S: Simd, E: Element>(simd: S, from: &[f32], to: &mut [E]) {
+fn copy_row<S: Simd, A: Element, B: Element>(simd: S, from: &[A], to: &mut [B]) {
     let mut at = 0;
     while at < from.len() {
         store_any(simd, load_any(simd, from, at), to, at);
@@ -194,22 +282,34 @@ fn round<S: Simd, E: Element>(simd: S, from: &[f32], to: &mut [E]) {
     }
 }
 
-/// Rounds at random, in blocks of as many columns as there are words in a run.
-#[inline(always)]
-fn round_at_random<E: Element>(noise: Noise, row: u32, first_column: usize, from: &[f32], to: &mut [E]) {
-    debug_assert!(first_column.is_multiple_of(4), "a run of random words starts at a multiple of four columns");
-    let mut at = 0;
-    while at < from.len() {
-        let words = noise.run(row, first_column + at);
-        let end = (at + words.len()).min(from.len());
-        let mut exact = [0.0; RUN];
-        let mut rounded = [E::default(); RUN];
-        exact[..end - at].copy_from_slice(&from[at..end]);
-        for k in 0..RUN {
-            rounded[k] = E::round_at_random(exact[k], words[k]);
+/// Rounds a row at random, in blocks of as many columns as there are words in a run.
+struct RoundAtRandom<'a, E> {
+    noise: Noise,
+    row: u32,
+    first_column: usize,
+    from: &'a [f32],
+    to: &'a mut [E],
+}
+
+impl<E: Element> Kernel for RoundAtRandom<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _simd: S) {
+        debug_assert!(self.first_column.is_multiple_of(4), "a run of random words starts at a multiple of four columns");
+        let mut at = 0;
+        while at < self.from.len() {
+            let words = self.noise.run(self.row, self.first_column + at);
+            let end = (at + words.len()).min(self.from.len());
+            let mut exact = [0.0; RUN];
+            let mut rounded = [E::default(); RUN];
+            exact[..end - at].copy_from_slice(&self.from[at..end]);
+            for k in 0..RUN {
+                rounded[k] = E::round_at_random(exact[k], words[k]);
+            }
+            self.to[at..end].copy_from_slice(&rounded[..end - at]);
+            at = end;
         }
-        to[at..end].copy_from_slice(&rounded[..end - at]);
-        at = end;
     }
 }
 
@@ -269,9 +369,18 @@ mod tests {
             let [first, second, row] = self.states;
             let mut grids = [(Grid::from(self.table), [grid(first, rows), grid(second, rows), grid(row, rows)])];
             par::tiles(1, &mut grids, &whole, &|_, (mut table, mut states)| {
-                let mut grads = values.clone();
+                let (mut grads, mut weights) = (values.clone(), vec![0.0; dim]);
                 let (table, states) = (&mut table, &mut states);
-                self.tier.run(StepRows { rule, options, table, states, rows: &numbers, grads: &mut grads, next: &[] });
+                self.tier.run(StepRows {
+                    rule,
+                    options,
+                    table,
+                    states,
+                    rows: &numbers,
+                    grads: &mut grads,
+                    weights: &mut weights,
+                    next: &[],
+                });
             });
         }
     }

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::index::grow;
 use crate::kernel::{Sources, StepRows, prefetch_distance, unpack};
 use crate::ops::gradient::{Gradient, Run};
-use crate::ops::sums::{Chunk, ROWS, Rooms, Shares, Span, count_rows, cut_sums, sum_tile};
+use crate::ops::sums::{Chunk, ROWS, Room, Rooms, Shares, Span, count_rows, cut_sums, sum_tile};
 use crate::ops::{SparseGrad, Workspace};
 use crate::optim::{Optimizer, Parts, RowRule, Rule, StepOptions, WithRule, refuse_non_finite};
 use crate::par::{self, Grid, Tile, TileMut, Tiles};
@@ -257,6 +257,7 @@ impl<E: Element> WithRule for StepWords<'_, '_, E> {
 
     fn run<R: RowRule>(mut self, rule: R) {
         let mut chunk = Chunk::new(self.dim, Some(self.rooms));
+        let mut weights = Room::new(self.dim, Some(self.rooms));
         let mut coming = Coming { words: self.words, at: 0, row: None, run: 0 };
         let mut next = [0; ROWS];
         for _ in 0..prefetch_distance(self.dim * size_of::<E>()) {
@@ -276,7 +277,8 @@ impl<E: Element> WithRule for StepWords<'_, '_, E> {
                 }
             }
             let (table, states, next) = (&mut self.table, &mut self.states, &next[..known]);
-            self.tier.run(StepRows { rule, options: self.options, table, states, rows, grads, next });
+            let weights = weights.values();
+            self.tier.run(StepRows { rule, options: self.options, table, states, rows, grads, weights, next });
             at += used;
         }
     }
@@ -337,6 +339,7 @@ impl<E: Element> WithRule for StepSummed<'_, '_, E> {
         let dim = self.table.columns().len();
         let ahead = prefetch_distance(dim * size_of::<E>());
         let mut chunk = Chunk::new(dim, Some(self.rooms));
+        let mut weights = Room::new(dim, Some(self.rooms));
         let Summed { rows, values, stride } = self.source;
         for &row in rows.iter().take(ahead) {
             fetch_row(&self.table, &self.states, row);
@@ -347,8 +350,8 @@ impl<E: Element> WithRule for StepSummed<'_, '_, E> {
             let grads = chunk.copy(&values[at * stride..], stride, rows.len() - at);
             let some = &rows[at..at + grads.len().checked_div(dim).unwrap_or(rows.len() - at)];
             let next = &rows[(at + ahead).min(rows.len())..(at + ahead + some.len()).min(rows.len())];
-            let (table, states) = (&mut self.table, &mut self.states);
-            self.tier.run(StepRows { rule, options: self.options, table, states, rows: some, grads, next });
+            let (table, states, weights) = (&mut self.table, &mut self.states, weights.values());
+            self.tier.run(StepRows { rule, options: self.options, table, states, rows: some, grads, weights, next });
             at += some.len();
         }
     }

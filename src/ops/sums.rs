@@ -113,8 +113,8 @@ pub(super) const ROWS: usize = 8;
 /// Sums that fit on the stack.
 const ON_STACK: usize = 2048;
 
-/// Memory for the sums of rows that are wider than a chunk's stack: one row for each worker, had before the step that uses it begins,
-/// since a step that has begun cannot fail.
+/// Memory for rows that are wider than the stack allows: two for each worker, the sums and the weights of one row, had before the step that
+/// uses them begins, since a step that has begun cannot fail.
 #[derive(Debug, Default)]
 pub(super) struct Rooms(Mutex<Vec<Vec<f32>>>);
 
@@ -125,7 +125,7 @@ impl Rooms {
             return Ok(());
         }
         let rooms = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
-        rooms.resize_with(rooms.len().max(workers), Vec::new);
+        rooms.resize_with(rooms.len().max(2 * workers), Vec::new);
         rooms.iter_mut().try_for_each(|room| grow(room, width))
     }
 
@@ -134,26 +134,53 @@ impl Rooms {
     }
 }
 
-/// Room for the sums of a few rows.
-pub(super) struct Chunk<'r> {
-    rows: [u32; ROWS],
+/// Room for a row at least.
+pub(super) struct Room<'r> {
     stack: [f32; ON_STACK],
     /// For rows that are wider: a row, and where it goes back to.
     wide: Option<(&'r Rooms, Vec<f32>)>,
+}
+
+impl<'r> Room<'r> {
+    /// Room for `width` values, which comes from `rooms` if they do not fit the stack.
+    pub(super) fn new(width: usize, rooms: Option<&'r Rooms>) -> Room<'r> {
+        let wide = rooms.filter(|_| width > ON_STACK).map(|rooms| (rooms, rooms.free().pop().unwrap_or_default()));
+        Room { stack: [0.0; ON_STACK], wide }
+    }
+
+    pub(super) fn values(&mut self) -> &mut [f32] {
+        match &mut self.wide {
+            Some((_, values)) => values,
+            None => &mut self.stack,
+        }
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        if let Some((rooms, values)) = self.wide.take() {
+            rooms.free().push(values);
+        }
+    }
+}
+
+/// The sums of a few rows.
+pub(super) struct Chunk<'r> {
+    rows: [u32; ROWS],
+    room: Room<'r>,
     width: usize,
 }
 
 impl<'r> Chunk<'r> {
-    /// Room for rows of `width` values, which come from `rooms` if they do not fit the stack.
+    /// Room for rows of `width` values, as [`Room::new`].
     pub(super) fn new(width: usize, rooms: Option<&'r Rooms>) -> Chunk<'r> {
-        let wide = rooms.filter(|_| width > ON_STACK).map(|rooms| (rooms, rooms.free().pop().unwrap_or_default()));
-        Chunk { rows: [0; ROWS], stack: [0.0; ON_STACK], wide, width }
+        Chunk { rows: [0; ROWS], room: Room::new(width, rooms), width }
     }
 
     /// Copies the sums of as many of `rows` rows as there is room for, which lie `stride` apart.
     pub(super) fn copy(&mut self, from: &[f32], stride: usize, rows: usize) -> &mut [f32] {
-        let (count, width) = (self.room().min(rows), self.width);
-        let out = self.parts().1;
+        let (count, width) = (self.capacity().min(rows), self.width);
+        let out = self.room.values();
         for row in 0..count {
             out[row * width..(row + 1) * width].copy_from_slice(&from[row * stride..row * stride + width]);
         }
@@ -161,17 +188,8 @@ impl<'r> Chunk<'r> {
     }
 
     /// How many rows fit.
-    fn room(&self) -> usize {
+    fn capacity(&self) -> usize {
         (ON_STACK / self.width.max(1)).clamp(1, ROWS)
-    }
-
-    /// Where the numbers of the rows go, and their values.
-    fn parts(&mut self) -> (&mut [u32; ROWS], &mut [f32]) {
-        let values = match &mut self.wide {
-            Some((_, values)) => &mut values[..],
-            None => &mut self.stack[..],
-        };
-        (&mut self.rows, values)
     }
 
     /// Sums the gradients of the first rows of `words`: which rows, their sums, and how many words they were.
@@ -182,17 +200,9 @@ impl<'r> Chunk<'r> {
         words: &[u64],
         columns: Range<usize>,
     ) -> (&mut [u32], &mut [f32], usize) {
-        let (room, width) = (self.room(), self.width);
-        let (rows, values) = self.parts();
-        let (count, used) = sum(tier, sources, words, columns, &mut rows[..room], values);
-        (&mut rows[..count], &mut values[..count * width], used)
-    }
-}
-
-impl Drop for Chunk<'_> {
-    fn drop(&mut self) {
-        if let Some((rooms, values)) = self.wide.take() {
-            rooms.free().push(values);
-        }
+        let capacity = self.capacity();
+        let (rows, values) = (&mut self.rows, self.room.values());
+        let (count, used) = sum(tier, sources, words, columns, &mut rows[..capacity], values);
+        (&mut rows[..count], &mut values[..count * self.width], used)
     }
 }

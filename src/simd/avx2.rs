@@ -19,6 +19,8 @@ impl Avx2 {
 
     #[inline]
     pub(super) fn enter<K: Kernel>(self, kernel: K) -> K::Output {
+        // Never inlined: into code without these features it cannot be, and kernels call one another to be compiled apart.
+        #[inline(never)]
         #[target_feature(enable = "avx2,fma,f16c")]
         fn with_features<K: Kernel>(tier: Avx2, kernel: K) -> K::Output {
             kernel.run(tier)
@@ -31,6 +33,11 @@ impl Avx2 {
 impl Simd for Avx2 {
     type V = __m256;
     const LANES: usize = 8;
+
+    #[inline(always)]
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        self.enter(kernel)
+    }
 
     #[inline(always)]
     fn splat(self, x: f32) -> __m256 {

@@ -20,6 +20,8 @@ impl Avx512 {
 
     #[inline]
     pub(super) fn enter<K: Kernel>(self, kernel: K) -> K::Output {
+        // Never inlined: into code without these features it cannot be, and kernels call one another to be compiled apart.
+        #[inline(never)]
         #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
         fn with_features<K: Kernel>(tier: Avx512, kernel: K) -> K::Output {
             kernel.run(tier)
@@ -32,6 +34,11 @@ impl Avx512 {
 impl Simd for Avx512 {
     type V = __m512;
     const LANES: usize = 16;
+
+    #[inline(always)]
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        self.enter(kernel)
+    }
 
     #[inline(always)]
     fn splat(self, x: f32) -> __m512 {

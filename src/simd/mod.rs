@@ -86,6 +86,10 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// Makes what was streamed visible to other threads. Streaming stores are ordered with nothing else.
     fn fence(self);
 
+    /// Runs a part of a kernel as a function of its own. What several kernels need and is large is compiled once then, not into each of them;
+    /// a call takes a nanosecond or two.
+    fn call<K: Kernel>(self, kernel: K) -> K::Output;
+
     /// Asks for every cache line of `row`, and returns at once.
     #[inline(always)]
     fn prefetch<T>(self, row: &[T]) {
@@ -94,7 +98,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
 }
 
 /// A loop that can run on any tier.
-pub(crate) trait Kernel {
+pub trait Kernel {
     type Output;
     /// Must be marked `#[inline(always)]`, and must not pass closures on.
     fn run<S: Simd>(self, simd: S) -> Self::Output;

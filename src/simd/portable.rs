@@ -4,7 +4,7 @@
 use half::{bf16, f16};
 use wide::f32x8;
 
-use super::{Out, Simd};
+use super::{Kernel, Out, Simd};
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Portable;
@@ -12,6 +12,11 @@ pub(crate) struct Portable;
 impl Simd for Portable {
     type V = f32x8;
     const LANES: usize = 8;
+
+    #[inline(never)]
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.run(self)
+    }
 
     #[inline(always)]
     fn splat(self, x: f32) -> f32x8 {
