@@ -19,6 +19,8 @@ use super::peak::peak;
 /// A reader may hold so many bytes, and [`EACH`] for every byte of the file. A block has four million bytes.
 const ALWAYS: usize = 5 << 20;
 const EACH: usize = 100;
+/// A file may be read in so many blocks, and one for each of its bytes. Four billion rows without a number take a thousand.
+const BLOCKS: usize = 1100;
 
 /// The bytes are the file.
 pub fn check(file: &[u8]) {
@@ -39,10 +41,12 @@ pub fn check(file: &[u8]) {
 
 /// Reads the only table to its end; returns its dim and whether it has words.
 fn drain(file: Vec<u8>, mut each: impl FnMut(&Block)) -> FileResult<(usize, bool)> {
+    let mut left = BLOCKS + file.len();
     let mut reader = SafetensorsReader::from_bytes("x", file, None)?;
     let mut block = Block::new(DType::F32);
     let mut rows = 0;
     loop {
+        left = left.checked_sub(1).expect("a short file is read in a short time");
         let read = reader.read(&mut block)?;
         if read == 0 {
             break;
