@@ -61,7 +61,7 @@ impl<R: RowRule, E: Element> Kernel for StepRows<'_, '_, '_, R, E> {
                 of_row: if R::PER_ROW { per_row.row(row).unwrap_or(&mut []) } else { &mut [] },
             };
             match E::erase_mut(cells) {
-                AnySliceMut::F32(weights) => step.run(simd, weights),
+                AnySliceMut::F32(weights) => step.run::<S, true>(simd, weights),
                 AnySliceMut::F16(cells) => step.run_exactly(simd, (row, columns.start), cells, &mut self.weights[..dim]),
                 AnySliceMut::BF16(cells) => step.run_exactly(simd, (row, columns.start), cells, &mut self.weights[..dim]),
             }
@@ -96,14 +96,20 @@ struct StepRow<'a, R> {
 }
 
 impl<R: RowRule> StepRow<'_, R> {
+    /// `HERE`: the rule is compiled into the caller, which is a tenth faster for rows of f32.
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S, weights: &mut [f32]) {
+    fn run<S: Simd, const HERE: bool>(self, simd: S, weights: &mut [f32]) {
         let StepOptions { clip, l2, keep, max_norm, .. } = self.options;
         let grad = self.grad;
         if clip.is_some() || l2.is_some() {
             simd.call(Prepare { clip, l2, weights, grad });
         }
-        simd.call(Update { rule: self.rule, keep, weights, grad, states: self.states, of_row: self.of_row });
+        let update = Update { rule: self.rule, keep, weights, grad, states: self.states, of_row: self.of_row };
+        if HERE {
+            update.run(simd)
+        } else {
+            simd.call(update)
+        }
         if let Some(max) = max_norm {
             simd.call(LimitNorm { row: weights, max });
         }
@@ -114,7 +120,7 @@ impl<R: RowRule> StepRow<'_, R> {
     fn run_exactly<S: Simd, E: Element>(self, simd: S, (row, column): (u32, usize), cells: &mut [E], exact: &mut [f32]) {
         let noise = self.options.noise;
         simd.call(WidenRow { from: cells, to: exact });
-        self.run(simd, exact);
+        self.run::<S, false>(simd, exact);
         match noise {
             Some(noise) => simd.call(RoundAtRandom { noise, row, first_column: column, from: exact, to: cells }),
             None => simd.call(Round { from: exact, to: cells }),
