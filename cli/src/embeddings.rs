@@ -85,6 +85,9 @@ impl Embeddings {
         let opened = store::open_with(path, &options, &|bytes| bar.inc(bytes));
         bar.finish_and_clear();
         let (opened, place) = (opened?, path.display().to_string());
+        if opened.shape()[1] == 0 {
+            bail!("{place}: rows have at least one number, and here they have none");
+        }
         for note in opened.notes() {
             complain(&format!("note: {place}: {note}"));
         }

@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-use super::error::FileResult;
+use super::error::{FileError, FileResult};
 use crate::element::lanes::AnySlice;
 use crate::element::{DType, Element};
 
@@ -147,6 +147,11 @@ impl Block {
         };
         Block { values, words: if with_words { self.words[first..first + count].to_vec() } else { Vec::new() } }
     }
+}
+
+/// Refuses rows without a number. They take no bytes, so that a short file could name more of them than can be counted in an hour.
+pub(crate) fn check_dim(dim: usize, name: &str) -> FileResult<()> {
+    if dim > 0 { Ok(()) } else { Err(FileError::unsupported(name, "rows have at least one number, and here they have none")) }
 }
 
 /// What a file says of its rows before they are read.

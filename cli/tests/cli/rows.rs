@@ -26,6 +26,29 @@ fn read(folder: &Path, name: &str) -> String {
     text(&fs::read(folder.join(name)).expect("a file"))
 }
 
+/// Five rows of no numbers.
+#[test]
+fn rows_without_a_number_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let header = br#"{"t":{"dtype":"F32","shape":[5,0],"data_offsets":[0,0]}}"#;
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend(header);
+    fs::write(at.join("none.safetensors"), file).unwrap();
+    for args in [
+        "convert none.safetensors a.npy",
+        "select none.safetensors a.safetensors --ids 1",
+        "merge none.safetensors none.safetensors a.safetensors",
+        "shard none.safetensors parts --rows 2",
+        "lookup none.safetensors 1",
+        "similar 1 --in none.safetensors",
+    ] {
+        let said = fail(at, args, 1);
+        assert!(said.contains("rows have at least one number, and here they have none"), "{args}: {said}");
+    }
+    assert!(succeed(at, "info none.safetensors").contains("[5, 0]"));
+}
+
 #[test]
 fn a_file_goes_through_every_format_and_back() {
     let folder = tempfile::tempdir().unwrap();

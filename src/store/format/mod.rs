@@ -21,7 +21,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use super::atomic::{Target, folder_of};
-use super::block::{Block, ReadRows, WriteRows};
+use super::block::{Block, ReadRows, WriteRows, check_dim};
 use super::error::{FileError, FileResult};
 use super::safetensors::{DEFAULT_TABLE, SafetensorsReader, SafetensorsWriter};
 use crate::element::DType;
@@ -307,9 +307,7 @@ fn writer<'a, S: Sink + 'a>(
     format: Format,
     new: &NewRows,
 ) -> FileResult<Box<dyn WriteRows + 'a>> {
-    if new.dim == 0 {
-        return Err(FileError::unsupported(name, "rows have at least one number"));
-    }
+    check_dim(new.dim, name)?;
     let text = |dialect| move |sink| rounded(TextWriter::new(sink, name, dialect, new)?, new.dtype);
     match format {
         Format::Word2vecText => text(Dialect::Word2vec)(sink),

@@ -1,7 +1,7 @@
 //! Rows of several files, one file after the other.
 
 use crate::element::DType;
-use crate::store::block::{Block, ReadRows, RowsInfo};
+use crate::store::block::{Block, ReadRows, RowsInfo, check_dim};
 use crate::store::error::{FileError, FileResult};
 use crate::store::format::Seen;
 
@@ -36,6 +36,7 @@ impl<'a> MergedRows<'a> {
             return Err(FileError::unsupported("merge", "there is nothing to join"));
         };
         let RowsInfo { dim, mut dtype, named, .. } = *rows.info();
+        check_dim(dim, first)?;
         let (mut rows, mut notes) = (Some(0u64), Vec::new());
         for (name, source) in &sources {
             let info = source.info();

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use tempfile::SpooledTempFile;
 
-use crate::store::block::{BLOCK_BYTES, Block, ReadRows, RowsInfo};
+use crate::store::block::{BLOCK_BYTES, Block, ReadRows, RowsInfo, check_dim};
 use crate::store::bytes::{fill_values, part, to_bytes};
 use crate::store::error::{FileError, FileResult};
 
@@ -56,6 +56,7 @@ impl SelectedRows {
     /// [`FileError`] of the source, of the temporary file, or that words are asked for where rows have none.
     pub fn new(from: &mut dyn ReadRows, wanted: &Wanted, name: &str, folder: &Path) -> FileResult<SelectedRows> {
         let info = from.info().clone();
+        check_dim(info.dim, name)?;
         if matches!(wanted, Wanted::Words(_)) && !info.named {
             return Err(FileError::unsupported(name, "its rows have no words; ask for them by number"));
         }

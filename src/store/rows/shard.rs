@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::store::block::{Block, ReadRows};
+use crate::store::block::{Block, ReadRows, check_dim};
 use crate::store::error::{FileError, FileResult};
 use crate::store::format::{Format, NewRows, create_rows};
 
@@ -67,6 +67,7 @@ impl Shards {
         mut progress: impl FnMut(u64, Option<f64>),
     ) -> FileResult<Vec<PathBuf>> {
         let dim = new.dim;
+        check_dim(dim, &self.stem)?;
         let (mut block, mut at) = (Block::new(from.info().dtype), 0);
         let mut paths = Vec::new();
         let mut rows_so_far = 0;

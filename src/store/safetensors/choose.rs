@@ -44,11 +44,6 @@ pub(crate) fn choose(source: &Source, header: &Header, name: Option<&str>) -> Fi
             source.unsupported(format!("tensor {called} is of {} values, of which a table cannot be made here", tensor.dtype))
         );
     };
-    // Rows without a number take no bytes, so that a short file could name more of them than can be counted in an hour.
-    if dim == 0 && u32::try_from(rows).is_err() {
-        let problem = format!("tensor {called} has {rows} rows without a number; at most {} are read", u32::MAX);
-        return Err(source.unsupported(problem));
-    }
     Ok(Chosen { tensor: tensor.clone(), rows, dim, dtype })
 }
 
@@ -115,12 +110,6 @@ mod tests {
         assert_eq!(
             chosen(&[table, deep], Some("d")).unwrap_err(),
             "x: tensor `d` has the shape [1, 2, 3], and a table has two dimensions; its tables are `t` [2, 3] f64"
-        );
-        let (few, many) = (("t", Stored::F64, &[1 << 31, 0][..]), ("t", Stored::F64, &[1 << 32, 0][..]));
-        assert_eq!(chosen(&[few], None).unwrap(), "t");
-        assert_eq!(
-            chosen(&[many], None).unwrap_err(),
-            "x: tensor `t` has 4294967296 rows without a number; at most 4294967295 are read"
         );
         assert!(chosen(&[odd], Some("o")).unwrap_err().contains("tensor `o` is of c64 values"));
     }

@@ -6,7 +6,7 @@ use std::vec;
 use super::choose::{Chosen, choose};
 use super::header::Header;
 use super::names::{check, read_names};
-use crate::store::block::{BLOCK_BYTES, Block, ReadRows, RowsInfo, Values};
+use crate::store::block::{BLOCK_BYTES, Block, ReadRows, RowsInfo, Values, check_dim};
 use crate::store::bytes::{fill_values, reserve};
 use crate::store::error::{FileError, FileResult};
 use crate::store::source::Source;
@@ -46,6 +46,7 @@ impl SafetensorsReader {
     fn of(source: Source, table: Option<&str>) -> FileResult<SafetensorsReader> {
         let header = Header::read(&source)?;
         let chosen = choose(&source, &header, table)?;
+        check_dim(chosen.dim, &source.name())?;
         let words = read_names(&source, &header, &chosen.tensor.name, chosen.rows)?;
         let info = RowsInfo {
             rows: Some(chosen.rows as u64),

@@ -4,7 +4,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use super::element::{Descr, Number};
 use super::header::Header;
-use crate::store::block::{BLOCK_BYTES, Block, ReadRows, RowsInfo, Values};
+use crate::store::block::{BLOCK_BYTES, Block, ReadRows, RowsInfo, Values, check_dim};
 use crate::store::error::{FileError, FileResult, Place};
 use crate::store::format::source::{cannot_read, pieces};
 
@@ -110,8 +110,7 @@ pub(in crate::store::format) fn numbers(header: &Header, name: &str) -> FileResu
         return Err(FileError::unsupported(name, "the array holds texts; rows of numbers are needed"));
     };
     match header.shape[..] {
-        [rows, dim] if dim > 0 => Ok((number, rows as u64, dim)),
-        [_, _] => Err(FileError::unsupported(name, "rows have at least one number, and here they have none")),
+        [rows, dim] => check_dim(dim, name).map(|()| (number, rows as u64, dim)),
         _ => {
             let shape: Vec<String> = header.shape.iter().map(usize::to_string).collect();
             let comma = if shape.len() == 1 { "," } else { "" };
