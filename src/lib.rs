@@ -33,4 +33,4 @@ pub use optim::{
 };
 pub use par::Parallelism;
 pub use simd::Level;
-pub use table::{AnyTable, AnyView, Buffer, Fan, Initializer, MemoryReport, Spread, Table, TableView, TableViewMut};
+pub use table::{AnyTable, AnyView, AnyViewMut, Buffer, Fan, Initializer, MemoryReport, Spread, Table, TableView, TableViewMut};

@@ -4,8 +4,8 @@ mod common;
 
 use common::{Random, assert_same, label, workspaces};
 use hotrow::{
-    AnyTable, Bags, DType, EmbeddingBagCollection, EmbeddingBagConfig, EmbeddingCollection, EmbeddingConfig, Error, Gradient,
-    KeyedJagged, Optimizer, Pooling, Rounding, Rule, Sgd, Table, TableViewMut, Workspace,
+    AnyTable, AnyViewMut, Bags, DType, EmbeddingBagCollection, EmbeddingBagConfig, EmbeddingCollection, EmbeddingConfig, Error,
+    Gradient, KeyedJagged, Optimizer, Pooling, Rounding, Rule, Sgd, Table, TableViewMut, Workspace,
 };
 use proptest::prelude::*;
 
@@ -240,6 +240,17 @@ fn features_that_several_tables_look_up_are_named_after_both() {
     assert_eq!(output.keys(), ["b@t0", "a@t1", "c", "a@t2", "d", "b@t3"]);
     assert_eq!(output.columns("c"), Some(23..30));
     assert_eq!(output.columns("a"), None);
+}
+
+#[test]
+fn tables_are_written_where_they_are_and_rows_are_kept() {
+    let config = EmbeddingConfig::new("words", 10, 2, ["query"]);
+    let mut collection = EmbeddingCollection::new(vec![config], 0).unwrap();
+    assert!(matches!(collection.table_mut("none"), Err(Error::NoSuchTable { .. })));
+    let AnyViewMut::F32(mut table) = collection.table_mut("words").unwrap() else { panic!("another element") };
+    table.row_mut(3).unwrap().copy_from_slice(&[1.0, 2.0]);
+    let output = collection.forward(&KeyedJagged::from_lengths(&["query"], &[3i64, 3], &[2i64])).unwrap();
+    assert_eq!(output.into_values()[..], [1.0, 2.0, 1.0, 2.0]);
 }
 
 #[test]

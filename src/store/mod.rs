@@ -19,7 +19,7 @@ mod stored;
 mod transfer;
 mod verify;
 
-pub use self::safetensors::{DEFAULT_TABLE, HEADER_CAP, Header, SafetensorsReader, SafetensorsWriter, TensorInfo};
+pub use self::safetensors::{DEFAULT_TABLE, HEADER_CAP, Header, SafetensorsReader, SafetensorsWriter, TensorInfo, write_tables};
 pub use atomic::Target;
 pub use block::{BLOCK_BYTES, Block, ReadRows, RowsInfo, Values, WriteRows};
 pub use checkpoint::{Checkpoint, CheckpointInfo, CheckpointProgress, Checkpoints, Restored, Saved, Snapshot, TableInfo};

@@ -12,5 +12,5 @@ pub use initializer::{Fan, Initializer, Spread};
 pub(crate) use memory::FILL_BYTES;
 pub use memory::{Buffer, MemoryReport};
 pub use owned::Table;
-pub use view::{AnyView, TableView, TableViewMut};
-pub(crate) use view::{AnyViewMut, for_view};
+pub(crate) use view::for_view;
+pub use view::{AnyView, AnyViewMut, TableView, TableViewMut};

@@ -255,6 +255,11 @@ impl<E: Element> Table<E> {
         (self.layout.stride == self.layout.dim).then_some(&self.values)
     }
 
+    /// The memory behind the table: rows lie [`stride`](Table::stride) elements apart, padding included.
+    pub fn into_buffer(self) -> Buffer<E> {
+        self.values
+    }
+
     /// All values in row-major order, without padding.
     pub fn to_vec(&self) -> Vec<E> {
         let mut values = Vec::with_capacity(self.rows() * self.dim());

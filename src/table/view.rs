@@ -100,6 +100,11 @@ impl<'a, E: Element> TableView<'a, E> {
         (stride == dim).then(|| &self.values[rows.start * dim..rows.end * dim])
     }
 
+    /// All values in row-major order, if nothing lies between rows.
+    pub fn as_slice(&self) -> Option<&'a [E]> {
+        self.dense(0..self.layout.rows)
+    }
+
     /// The rows in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &'a [E]> + use<'a, E> {
         let (values, layout) = (self.values, self.layout);
@@ -234,9 +239,13 @@ impl<'a> From<&'a AnyTable> for AnyView<'a> {
 
 /// A [`TableViewMut`] of any element.
 #[derive(Debug)]
-pub(crate) enum AnyViewMut<'a> {
+#[non_exhaustive]
+pub enum AnyViewMut<'a> {
+    /// Of f32.
     F32(TableViewMut<'a, f32>),
+    /// Of f16.
     F16(TableViewMut<'a, f16>),
+    /// Of bf16.
     BF16(TableViewMut<'a, bf16>),
 }
 

@@ -6,7 +6,7 @@ use super::tables::{Tables, table_methods};
 use crate::error::{Error, Result};
 use crate::ops::{Rows, Workspace};
 use crate::optim::{Optimizer, Rule};
-use crate::table::{AnyTable, Buffer, TableViewMut};
+use crate::table::{AnyTable, AnyViewMut, Buffer, TableViewMut};
 
 /// Many tables that are looked up, and trained, in one call each: TorchRec's `EmbeddingBagCollection`, with the optimizers fused into the backward.
 ///

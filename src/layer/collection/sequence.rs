@@ -8,7 +8,7 @@ use super::tables::{Tables, table_methods};
 use crate::error::{Error, Result};
 use crate::ops::{Lookup, Workspace};
 use crate::optim::{Optimizer, Rule};
-use crate::table::{AnyTable, Buffer};
+use crate::table::{AnyTable, AnyViewMut, Buffer};
 
 /// Many tables whose rows are looked up one for each id, and trained, in one call each: TorchRec's `EmbeddingCollection`.
 ///
@@ -94,6 +94,11 @@ impl JaggedRows {
     /// The rows of all features, `[ids, dim]` of one behind `[ids, dim]` of the other.
     pub fn values(&self) -> &[f32] {
         &self.values
+    }
+
+    /// The rows of all features, to be kept.
+    pub fn into_values(self) -> Buffer<f32> {
+        self.values
     }
 
     /// The features, in the order of their rows: by key, or `key@table` where several tables look one up.

@@ -233,6 +233,15 @@ macro_rules! table_methods {
                 Ok(&self.tables.tables[self.tables.find(name)?])
             }
 
+            /// A table by its name, to be written.
+            ///
+            /// # Errors
+            /// [`Error::NoSuchTable`].
+            pub fn table_mut(&mut self, name: &str) -> Result<AnyViewMut<'_>> {
+                let at = self.tables.find(name)?;
+                Ok(self.tables.tables[at].view_mut())
+            }
+
             /// Replaces a table by one of the same shape.
             ///
             /// # Errors

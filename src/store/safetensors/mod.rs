@@ -5,6 +5,7 @@ mod header;
 mod layout;
 mod names;
 mod reader;
+mod tables;
 mod writer;
 
 pub(crate) use choose::choose;
@@ -12,6 +13,7 @@ pub use header::{HEADER_CAP, Header, TensorInfo};
 pub(crate) use layout::{NewTensor, lay_out};
 pub(crate) use names::{check, check_at, read_names, read_titles, text_tensor};
 pub use reader::SafetensorsReader;
+pub use tables::write_tables;
 pub use writer::SafetensorsWriter;
 
 /// The name of the table in a file that holds one, unless another is asked for.
