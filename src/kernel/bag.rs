@@ -100,7 +100,7 @@ impl<'a, E: Element, O: Element> Pool<'a, '_, E, O> {
             macro_rules! pass {
                 ($vectors:literal) => {
                     let sums = self.sum::<S, $vectors, WEIGHTED>(simd, rest, from);
-                    self.finish(simd, at, &sums, from - columns.start, divisor);
+                    self.write(simd, at, &divided(simd, sums, divisor), from - columns.start);
                     from += $vectors * S::LANES;
                     rest.ahead = &[];
                 };
@@ -119,8 +119,9 @@ impl<'a, E: Element, O: Element> Pool<'a, '_, E, O> {
             }
             if from < columns.end {
                 let sum = self.sum_tail::<S, WEIGHTED>(simd, rest, from..columns.end);
+                let [mean] = divided(simd, [sum], divisor);
                 if let Some(out) = self.out.row(self.first + at as u32) {
-                    lanes::store_part(simd, divide(simd, sum, divisor), &mut out[from - columns.start..]);
+                    lanes::store_part(simd, mean, &mut out[from - columns.start..]);
                 }
             }
         }
@@ -181,11 +182,11 @@ impl<'a, E: Element, O: Element> Pool<'a, '_, E, O> {
     }
 
     #[inline(always)]
-    fn finish<S: Simd, const N: usize>(&mut self, simd: S, at: usize, sums: &[S::V; N], offset: usize, divisor: Option<f32>) {
+    fn write<S: Simd, const N: usize>(&mut self, simd: S, at: usize, vectors: &[S::V; N], offset: usize) {
         if let Some(out) = self.out.row(self.first + at as u32) {
             let out = &mut out[offset..offset + N * S::LANES];
-            for (vector, &sum) in sums.iter().enumerate() {
-                O::store(simd, divide(simd, sum, divisor), &mut out[vector * S::LANES..]);
+            for (at, &vector) in vectors.iter().enumerate() {
+                O::store(simd, vector, &mut out[at * S::LANES..]);
             }
         }
     }
@@ -266,11 +267,19 @@ pub(crate) fn total(pooling: Pooling, ids: usize, weights: Option<&[f32]>) -> f3
     if squared { sum.sqrt() } else { sum }
 }
 
+/// The sums divided, if they are. One block for all of them: a division for each was computed ahead of the question whether to divide, by whatever
+/// lay in the register, and one by a denormal number takes two hundred cycles.
 #[inline(always)]
-fn divide<S: Simd>(simd: S, sum: S::V, divisor: Option<f32>) -> S::V {
+fn divided<S: Simd, const N: usize>(simd: S, mut sums: [S::V; N], divisor: Option<f32>) -> [S::V; N] {
     match divisor {
-        None => sum,
-        Some(0.0) => simd.splat(0.0),
-        Some(divisor) => simd.div(sum, simd.splat(divisor)),
+        None => {}
+        Some(0.0) => sums = [simd.splat(0.0); N],
+        Some(divisor) => {
+            let divisor = simd.splat(divisor);
+            for sum in &mut sums {
+                *sum = simd.div(*sum, divisor);
+            }
+        }
     }
+    sums
 }

@@ -301,31 +301,31 @@ impl Batch {
         }
         copy_over(&mut self.spare.rows, &self.rows[ids.clone()])?;
         copy_over(&mut self.spare.bounds, &self.bounds[bags.start..bags.end + 1])?;
+        // Wider than any row number, so that there is one for none.
+        let [first, second] = left_out.map(|row| row.map_or(u64::MAX, u64::from));
         let mut end = ids.start;
-        let mut push = |row, weight, place| {
+        let mut put = |end: usize, row, weight, place| {
             (self.rows[end], self.places[end]) = (row, place);
             if feature.weighted {
                 self.weights[end] = weight;
             }
-            end += 1;
-            end
         };
         for (bag, bounds) in bags.clone().zip(self.spare.bounds.windows(2)) {
-            let mut here = self.bounds[bag] as usize;
-            let start = here;
+            let start = end;
             for k in bounds[0] as usize - ids.start..bounds[1] as usize - ids.start {
                 let row = self.spare.rows[k];
-                if !left_out.contains(&Some(row)) {
-                    let weight = if feature.weighted { self.spare.weights[k] } else { 1.0 };
-                    here = push(row, weight, k as u32);
-                }
+                let weight = if feature.weighted { self.spare.weights[k] } else { 1.0 };
+                // What is left out is written as well, and overwritten by the next: no processor can guess which it will be.
+                put(end, row, weight, k as u32);
+                end += usize::from((u64::from(row) != first) & (u64::from(row) != second));
             }
             if let Some(row) = default
-                && here == start
+                && end == start
             {
-                here = push(row, 1.0, MISSING);
+                put(end, row, 1.0, MISSING);
+                end += 1;
             }
-            self.bounds[bag + 1] = here as u32;
+            self.bounds[bag + 1] = end as u32;
         }
         feature.changed = true;
         feature.ids.end = end;

@@ -264,6 +264,18 @@ impl RawTable {
         }
     }
 
+    /// What its rows are to come as: `dtype`, or `otherwise` where none is asked for.
+    pub(crate) fn rows_as(&self, dtype: Option<&str>, otherwise: Kind) -> Result<Kind> {
+        match dtype {
+            None => Ok(otherwise),
+            Some("float32") => Ok(Kind::F32),
+            Some(same) if same == self.dtype.name() => Ok(self.dtype),
+            Some(other) => {
+                Err(Failure::Type(format!("rows of {} can be had as they are or as float32, not as {other}", self.dtype.name())))
+            }
+        }
+    }
+
     fn range(&self) -> (usize, usize) {
         (self.start.0.addr(), self.bytes())
     }

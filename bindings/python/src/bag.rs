@@ -12,11 +12,11 @@ use crate::options;
 use crate::pool;
 use crate::table::TableArg;
 
-/// Each bag's rows pooled into one: float32, `[bags, dim]`.
+/// Each bag's rows pooled into one: `[bags, dim]`, in float32 or in the table's own type.
 #[pyfunction]
 #[pyo3(signature = (
     table, ids, offsets=None, *, lengths=None, mode="sum", per_sample_weights=None, include_last_offset=false, padding_idx=None,
-    default_row=None, out=None, policy="strict"
+    default_row=None, out=None, dtype=None, policy="strict"
 ))]
 #[expect(clippy::too_many_arguments, reason = "Python's keywords")]
 pub(crate) fn embedding_bag<'py>(
@@ -30,11 +30,12 @@ pub(crate) fn embedding_bag<'py>(
     padding_idx: Option<i64>,
     default_row: Option<i64>,
     out: Option<Bound<'py, PyUntypedArray>>,
+    dtype: Option<&str>,
     policy: &str,
 ) -> Result<Bound<'py, PyUntypedArray>> {
     let policy = options::policy(Some(policy))?;
     let options = BagOptions { offsets, lengths, per_sample_weights, include_last_offset, padding_idx, default_row, policy };
-    pooled(&TableArg::of(table)?, ids, options, mode, out)
+    pooled(&TableArg::of(table)?, ids, options, mode, (out, dtype))
 }
 
 /// Each bag's largest values, and the rows that they came from: float32 and uint32, `[bags, dim]`.
@@ -108,21 +109,22 @@ pub(crate) fn pooled<'py>(
     ids: &Bound<'py, PyAny>,
     options: BagOptions<'py>,
     mode: &str,
-    out: Option<Bound<'py, PyUntypedArray>>,
+    (out, dtype): (Option<Bound<'py, PyUntypedArray>>, Option<&str>),
 ) -> Result<Bound<'py, PyUntypedArray>> {
     let py = ids.py();
     let pooling: Pooling = options::pooling(mode)?;
     let (raw, arrays) = (table.raw(), BagArrays::of(ids, options)?);
     let bags = arrays.raw()?;
     let shape = [arrays.count(), raw.dim];
+    let element = raw.rows_as(dtype, Kind::F32)?;
     let array = match &out {
         Some(out) => out.clone(),
-        None => new_array(py, numpy::dtype::<f32>(py), &shape)?,
+        None => new_array(py, table.dtype_of(element), &shape)?,
     };
     // Its rows may lie apart, so that several tables can write one wide array.
-    let mut rows = RawTable::of(&array, false, "out")?;
+    let mut rows = RawTable::of(&array, element == Kind::BF16, "out")?;
     if out.is_some() {
-        check_out(&rows, array.shape(), &shape)?;
+        check_out(&rows, element, array.shape(), &shape)?;
         apart(&rows, "out", &raw, "the table")?;
         for (what, range) in bags.ranges() {
             apart(&rows, "out", range, what)?;
@@ -135,6 +137,8 @@ pub(crate) fn pooled<'py>(
             (AnyView::F32(table), AnyViewMut::F32(out)) => workspace.bag_into(table, &bags, pooling, out)?,
             (AnyView::F16(table), AnyViewMut::F32(out)) => workspace.bag_into(table, &bags, pooling, out)?,
             (AnyView::BF16(table), AnyViewMut::F32(out)) => workspace.bag_into(table, &bags, pooling, out)?,
+            (AnyView::F16(table), AnyViewMut::F16(out)) => workspace.bag_into(table, &bags, pooling, out)?,
+            (AnyView::BF16(table), AnyViewMut::BF16(out)) => workspace.bag_into(table, &bags, pooling, out)?,
             _ => return Err(unfit()),
         }
         Ok(())
@@ -169,9 +173,9 @@ pub(crate) fn pooled_max<'py>(
     Ok((values, winners))
 }
 
-fn check_out(rows: &RawTable, actual: &[usize], shape: &[usize]) -> Result<()> {
-    if rows.dtype != Kind::F32 {
-        return Err(Failure::Type(format!("out must be of float32, and is of {}", rows.dtype.name())));
+fn check_out(rows: &RawTable, element: Kind, actual: &[usize], shape: &[usize]) -> Result<()> {
+    if rows.dtype != element {
+        return Err(Failure::Type(format!("out must be of {}, and is of {}", element.name(), rows.dtype.name())));
     }
     if actual != shape {
         return Err(Failure::Value(format!("out must have the shape {shape:?}, and has {actual:?}")));
@@ -184,5 +188,5 @@ fn check_out(rows: &RawTable, actual: &[usize], shape: &[usize]) -> Result<()> {
 
 /// What was made above is of float32 and without gaps, and a caller's `out` has been checked.
 fn unfit() -> Failure {
-    Failure::Type("bags are pooled into float32".into())
+    Failure::Type("bags are pooled into float32 or the table's own type".into())
 }

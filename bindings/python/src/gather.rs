@@ -1,10 +1,10 @@
 //! Gather.
 
 use hotrow::AnyView;
-use numpy::{PyUntypedArray, PyUntypedArrayMethods};
+use numpy::PyUntypedArray;
 use pyo3::prelude::*;
 
-use crate::arrays::{Kind, RawRows, apart};
+use crate::arrays::{RawRows, apart};
 use crate::error::{Failure, Result};
 use crate::ids::{IdArray, ids as ids_of};
 use crate::memory::new_array;
@@ -36,23 +36,11 @@ pub(crate) fn gather_from<'py>(
     let policy = options::policy(Some(policy))?;
     let ids = IdArray::of(ids, "ids")?;
     let raw = table.raw();
-    let element = match dtype {
-        None => raw.dtype,
-        Some("float32") => Kind::F32,
-        Some(same) if same == raw.dtype.name() => raw.dtype,
-        Some(other) => {
-            return Err(Failure::Type(format!(
-                "rows of {} can be had as they are or as float32, not as {other}",
-                raw.dtype.name()
-            )));
-        }
-    };
-    let mut shape = ids.shape().to_vec();
-    shape.push(raw.dim);
+    let element = raw.rows_as(dtype, raw.dtype)?;
+    let shape = [ids.shape(), &[raw.dim]].concat();
     let (array, given) = match out {
         Some(out) => (out, true),
-        None if element == raw.dtype => (new_array(py, table.array().dtype(), &shape)?, false),
-        None => (new_array(py, numpy::dtype::<f32>(py), &shape)?, false),
+        None => (new_array(py, table.dtype_of(element), &shape)?, false),
     };
     let mut rows = RawRows::of(&array, element, &shape)?;
     let numbers = ids.raw();

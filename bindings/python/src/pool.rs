@@ -94,7 +94,7 @@ pub(crate) fn run_locked<T: Send>(
     free: bool,
     body: impl FnOnce(Place) -> Result<T> + Send,
 ) -> Result<T> {
-    if bytes < ATTACHED_BYTES && free {
+    if bytes <= ATTACHED_BYTES && free {
         // Who holds the lock never waits for the interpreter, so it may be waited for here.
         return body(Place(None));
     }
@@ -132,7 +132,7 @@ pub(crate) fn allocate_locked<T: Send>(
     free: bool,
     body: impl FnOnce(Place) -> Result<T> + Send,
 ) -> Result<T> {
-    if bytes < ATTACHED_BYTES && free {
+    if bytes <= ATTACHED_BYTES && free {
         return body(Place(None));
     }
     py.detach(|| body(Place(if bytes < SERIAL_BYTES { None } else { Some(pool()?) })))

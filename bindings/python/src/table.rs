@@ -151,10 +151,10 @@ impl Table {
         gather_from(&TableArg::Table(slf), ids, out, dtype, policy)
     }
 
-    /// Each bag's rows pooled into one: float32, `[bags, dim]`.
+    /// Each bag's rows pooled into one: `[bags, dim]`, in float32 or in the table's own type.
     #[pyo3(signature = (
         ids, offsets=None, *, lengths=None, mode="sum", per_sample_weights=None, include_last_offset=false, padding_idx=None,
-        default_row=None, out=None, policy="strict"
+        default_row=None, out=None, dtype=None, policy="strict"
     ))]
     #[expect(clippy::too_many_arguments, reason = "Python's keywords")]
     fn embedding_bag<'py>(
@@ -168,11 +168,12 @@ impl Table {
         padding_idx: Option<i64>,
         default_row: Option<i64>,
         out: Option<Bound<'py, PyUntypedArray>>,
+        dtype: Option<&str>,
         policy: &str,
     ) -> Result<Bound<'py, PyUntypedArray>> {
         let policy = options::policy(Some(policy))?;
         let options = BagOptions { offsets, lengths, per_sample_weights, include_last_offset, padding_idx, default_row, policy };
-        pooled(&TableArg::Table(slf), ids, options, mode, out)
+        pooled(&TableArg::Table(slf), ids, options, mode, (out, dtype))
     }
 
     /// Each bag's largest values, and the rows that they came from: float32 and uint32, `[bags, dim]`.
@@ -304,6 +305,12 @@ impl<'py> TableArg<'py> {
             TableArg::Table(table) => table.get().array.bind(table.py()).clone(),
             TableArg::Array(array, _) => array.clone(),
         }
+    }
+
+    /// The type of rows that come as this element: the array's own, or float32.
+    pub(crate) fn dtype_of(&self, element: Kind) -> Bound<'py, PyArrayDescr> {
+        let array = self.array();
+        if element == self.raw().dtype { array.dtype() } else { numpy::dtype::<f32>(array.py()) }
     }
 
     /// What is held while the rows are read or written; arrays have nothing of the kind.

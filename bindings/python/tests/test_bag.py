@@ -58,6 +58,11 @@ def test_matrices(
     expected, argmax = bag(table, rows, splits, mode, weights, *from_start, fill=fill(policy))
     found = hotrow.embedding_bag(table, ids, mode=mode, per_sample_weights=weights, **options)
     same(found, expected)
+    own = hotrow.embedding_bag(table, ids, mode=mode, per_sample_weights=weights, dtype=dtype, **options)
+    same(own, expected.astype(table.dtype))
+    assert (
+        hotrow.embedding_bag(table, ids, mode=mode, per_sample_weights=weights, dtype=dtype, out=own, **options) is own
+    )
     wide = np.full((len(ids), dim + 3), 7, np.float32)
     out = wide[:, 2 : 2 + dim]
     assert (

@@ -97,6 +97,11 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
         TypeError,
         "out must be of float32, and is of float16",
     ),
+    (
+        lambda: hotrow.embedding_bag(T, [[1]], dtype="float16"),
+        TypeError,
+        "rows of float32 can be had as they are or as float32, not as float16",
+    ),
     (lambda: hotrow.embedding_bag(T, [[1]], out=READ_ONLY[:1]), ValueError, "out is read-only"),
     (lambda: hotrow.embedding_bag(T, [[1]], out=T[3:4]), ValueError, "out shares memory with the table"),
     # Bags.

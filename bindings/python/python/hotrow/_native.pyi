@@ -133,9 +133,10 @@ class Table:
         include_last_offset: bool = False,
         padding_idx: int | None = None,
         default_row: int | None = None,
-        out: NDArray[np.float32] | None = None,
+        out: NDArray[Any] | None = None,
+        dtype: Element | None = None,
         policy: Policy = "strict",
-    ) -> NDArray[np.float32]:
+    ) -> NDArray[Any]:
         """Each bag's rows pooled into one. See `hotrow.embedding_bag`."""
 
     def embedding_bag_max(
@@ -231,10 +232,11 @@ def embedding_bag(
     include_last_offset: bool = False,
     padding_idx: int | None = None,
     default_row: int | None = None,
-    out: NDArray[np.float32] | None = None,
+    out: NDArray[Any] | None = None,
+    dtype: Element | None = None,
     policy: Policy = "strict",
-) -> NDArray[np.float32]:
-    """Each bag's rows pooled into one: float32, `[bags, dim]`. The gathered rows are never written to memory.
+) -> NDArray[Any]:
+    """Each bag's rows pooled into one: `[bags, dim]`. The gathered rows are never written to memory.
 
     Rows are pooled in float32 in the order of the ids, so that the result is the same on every machine.
 
@@ -261,6 +263,8 @@ def embedding_bag(
         default_row: The row of a bag without ids, instead of zeros.
         out: Where to write, instead of a new array; its rows may lie apart, so that several tables can write one wide
             array.
+        dtype: What the pooled rows are of: "float32", which they are unless it is said, or the table's own element, to
+            which each is rounded once.
         policy: How ids are read: see `gather`.
 
     Raises:

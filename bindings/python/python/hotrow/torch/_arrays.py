@@ -9,8 +9,14 @@ import torch
 from torch import Tensor
 
 from hotrow import Table
+from hotrow.typing import Element
 
 _NATIVE = (torch.float32, torch.float16)
+_ELEMENTS: dict[torch.dtype, Element] = {
+    torch.float32: "float32",
+    torch.float16: "float16",
+    torch.bfloat16: "bfloat16",
+}
 _IDS = (torch.int64, torch.int32)
 
 
@@ -54,6 +60,17 @@ def table_to_write(weight: Tensor) -> Any:
                 f"its strides are {tuple(weight.stride())}"
             )
     return table_of(weight)
+
+
+def element_of(dtype: torch.dtype) -> Element:
+    """The engine's name of a table's type."""
+    return _ELEMENTS[dtype]
+
+
+def rows_of(array: Any, dtype: torch.dtype) -> Tensor:
+    """Rows of a table of this type as a tensor that shares their memory."""
+    rows = torch.from_numpy(array)
+    return rows.view(torch.bfloat16) if dtype is torch.bfloat16 else rows
 
 
 def floats_of(numbers: Tensor) -> Any:

@@ -13,7 +13,16 @@ from torch import Tensor
 
 import hotrow
 from hotrow.torch import _optimizers
-from hotrow.torch._arrays import check_cpu, check_ids, floats_of, gradient_of, table_of, table_to_write
+from hotrow.torch._arrays import (
+    check_cpu,
+    check_ids,
+    element_of,
+    floats_of,
+    gradient_of,
+    rows_of,
+    table_of,
+    table_to_write,
+)
 
 
 class Bags(NamedTuple):
@@ -66,8 +75,7 @@ def _lookup_of(bags: Bags, grad: Tensor, argmax: Tensor | None, scale_grad_by_fr
 
 def lookup(weight: Tensor, ids: Tensor) -> Tensor:
     """The rows that the ids name."""
-    rows = torch.from_numpy(hotrow.gather(table_of(weight), ids.numpy(), policy="torch"))
-    return rows.view(torch.bfloat16) if weight.dtype is torch.bfloat16 else rows
+    return rows_of(hotrow.gather(table_of(weight), ids.numpy(), policy="torch"), weight.dtype)
 
 
 def lookup_gradient(grad: Tensor, ids: Tensor, rows: int, padding_idx: int, scale_grad_by_freq: bool) -> Tensor:
@@ -93,8 +101,9 @@ def bag(weight: Tensor, bags: Bags) -> tuple[Tensor, Tensor]:
         # Few of PyTorch's operations know uint32; the bits are kept as they are.
         return torch.from_numpy(pooled).to(weight.dtype), torch.from_numpy(argmax.view(np.int32))
     mode: Any = bags.mode
-    pooled = hotrow.embedding_bag(table, ids, mode=mode, per_sample_weights=_weights(bags), **cut)
-    return torch.from_numpy(pooled).to(weight.dtype), torch.empty(0, dtype=torch.int32)
+    dtype = element_of(weight.dtype)
+    pooled = hotrow.embedding_bag(table, ids, mode=mode, per_sample_weights=_weights(bags), dtype=dtype, **cut)
+    return rows_of(pooled, weight.dtype), torch.empty(0, dtype=torch.int32)
 
 
 def sparse_gradient(
