@@ -25,6 +25,7 @@ mod source;
 mod sparse;
 mod table;
 mod table_config;
+mod table_methods;
 mod tables;
 
 use pyo3::prelude::*;
