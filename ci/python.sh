@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The Python package: builds the wheel, installs it into a virtual environment, and runs the tests, the type checks and the examples.
 # The environment is made once: it lies outside of the checkout, under a name that its list of packages and Python's version give.
+# `ci/python.sh environment` makes that, and nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/../bindings/python"
 
@@ -34,6 +35,9 @@ if ! [ -e "$venv/complete" ]; then
             torch keras numpy ml_dtypes pytest hypothesis pytest-run-parallel mypy ruff maturin expecttest safetensors
     fi
     touch "$venv/complete"
+fi
+if [ "${1:-}" = environment ]; then
+    exit 0
 fi
 # An environment that activation would have made: maturin and the tests' own processes find Python by it.
 export VIRTUAL_ENV=$venv PATH=$venv/bin:$PATH
