@@ -248,6 +248,20 @@ pub enum Error {
         /// What is missing.
         reason: String,
     },
+    /// Tables are not cut into shards as they should be.
+    #[error("sharding: {problem}")]
+    InvalidSharding {
+        /// What is wrong, with the table's name.
+        problem: String,
+    },
+    /// What came from another rank cannot be what that was to send.
+    #[error("the message of rank {rank} cannot be read: {problem}")]
+    DamagedMessage {
+        /// Whose message it is.
+        rank: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// Weights are for pooling.
     #[error("weights were given, but rows that are not pooled have none")]
     UnpooledWeights,

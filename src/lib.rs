@@ -3,6 +3,7 @@
 pub mod ceiling;
 mod element;
 mod error;
+pub mod exchange;
 mod index;
 mod kernel;
 mod layer;

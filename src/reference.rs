@@ -2,9 +2,11 @@
 //!
 //! Nothing here is fast, and nothing here uses the SIMD, kernel or thread code of the crate. Here are ids, gather and scatter-add;
 //! `reference/bag.rs` has the bags, `reference/gradient.rs` the gradients,
-//! `reference/step.rs` the optimizers' steps, `reference/rows.rs` what is done to rows on their own, and `reference/nearest.rs` the search.
+//! `reference/step.rs` the optimizers' steps, `reference/rows.rs` what is done to rows on their own, `reference/nearest.rs` the search, and
+//! `reference/exchange.rs` what processes send to each other.
 
 mod bag;
+mod exchange;
 mod gradient;
 mod nearest;
 mod rows;
@@ -13,6 +15,7 @@ mod step;
 use std::collections::BTreeMap;
 
 pub use bag::{PlainBags, bag, bag_argmax};
+pub use exchange::{distinct, pool_in_parts};
 pub use gradient::{
     RowGradients, bag_gradient, bag_max_gradient, clip_by_norm, clip_by_value, dense, dot, gather_gradient, norm, weight_gradient,
 };

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{THREADS, assert_identical};
-use hotrow::{Element, Error, Fan, Initializer, Spread, Table, bf16, f16};
+use hotrow::{DType, Element, EmbeddingBagCollection, EmbeddingBagConfig, Error, Fan, Initializer, Spread, Table, bf16, f16};
 
 /// All of them, first those whose spread is given; with parameters that are not the defaults where there are any.
 const ALL: [Initializer; 17] = [
@@ -252,4 +252,34 @@ fn what_cannot_grow_stays() {
     let error = wide.grow(1000, Initializer::ORTHOGONAL, 0).unwrap_err();
     assert_eq!(error, Error::OrthogonalTooLarge { rows: 1000, dim: 1 << 20 });
     assert_eq!(wide.shape(), [1, 1 << 20]);
+}
+
+/// A shard is drawn as the part of the table that it is.
+#[test]
+fn a_part_is_that_of_the_whole_table() {
+    for initializer in ALL {
+        // The second is drawn by several threads.
+        let orthogonal = matches!(initializer, Initializer::Orthogonal { .. });
+        for [rows, dim] in [[40, 9], if orthogonal { [9, 40] } else { [2500, 70] }] {
+            let whole = Table::<bf16>::init(rows, dim, initializer, 5).unwrap();
+            for ([row, column], [own_rows, own_dim]) in
+                [([0, 0], [rows, dim]), ([7, 0], [rows - 8, dim - 1]), ([3, 4], [rows - 3, dim - 4]), ([rows, 1], [0, 2])]
+            {
+                let config =
+                    EmbeddingBagConfig { data_type: DType::BF16, ..EmbeddingBagConfig::new("part", own_rows, own_dim, ["a"]) };
+                let mut part = EmbeddingBagCollection::new(vec![config], 0).unwrap();
+                initializer.draw_part([rows, dim], 5, [row, column], part.table_mut("part").unwrap()).unwrap();
+                for at in 0..own_rows {
+                    let want: Vec<f32> =
+                        whole.row(row + at).unwrap()[column..column + own_dim].iter().map(|x| Element::to_f32(*x)).collect();
+                    let got = part.table("part").unwrap().row_f32(at).unwrap();
+                    assert_identical(&got, &want, &format!("{initializer:?}, row {at} from {row}, {column} on"));
+                }
+                for beyond in [[rows - own_rows + 1, column], [row, dim - own_dim + 1], [usize::MAX, 0]] {
+                    let error = initializer.draw_part([rows, dim], 5, beyond, part.table_mut("part").unwrap()).unwrap_err();
+                    assert!(matches!(error, Error::ShapeMismatch { what: "part of a table", .. }), "{beyond:?}");
+                }
+            }
+        }
+    }
 }

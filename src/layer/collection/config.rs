@@ -2,6 +2,7 @@
 
 use crate::element::DType;
 use crate::index::Pooling;
+use crate::table::Initializer;
 
 /// A table of an [`EmbeddingBagCollection`](crate::EmbeddingBagCollection): TorchRec's `EmbeddingBagConfig`.
 ///
@@ -46,6 +47,13 @@ impl EmbeddingBagConfig {
             data_type: DType::F32,
             init_range: None,
         }
+    }
+
+    /// What the table is drawn from.
+    pub fn initializer(&self) -> Initializer {
+        let limit = (1.0 / (self.num_embeddings.max(1) as f64)).sqrt() as f32;
+        let (low, high) = self.init_range.unwrap_or((-limit, limit));
+        Initializer::Uniform { low, high }
     }
 }
 

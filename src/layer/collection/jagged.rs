@@ -65,7 +65,7 @@ impl<'a> KeyedJagged<'a> {
         }
     }
 
-    pub(super) fn lists(&self) -> &Bags<'a> {
+    pub(crate) fn lists(&self) -> &Bags<'a> {
         &self.lists
     }
 }

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::index::Pooling;
 use crate::ops::{Batch, Lookup, Part, Workspace};
 use crate::optim::{Optimizer, Rule};
-use crate::table::{AnyTable, Initializer};
+use crate::table::AnyTable;
 
 #[derive(Debug)]
 pub(super) struct Tables {
@@ -41,10 +41,8 @@ impl Tables {
                 }
                 end => return Err(Error::TooManyRows { rows: end.unwrap_or(usize::MAX) }),
             };
-            let limit = (1.0 / (rows.max(1) as f64)).sqrt() as f32;
-            let (low, high) = config.init_range.unwrap_or((-limit, limit));
             let seed = seed.wrapping_add(at as u64);
-            tables.push(AnyTable::init(config.data_type, rows, dim, Initializer::Uniform { low, high }, seed)?);
+            tables.push(AnyTable::init(config.data_type, rows, dim, config.initializer(), seed)?);
             for feature in &config.feature_names {
                 lookups.push(Lookup { table: at, pooling: config.pooling, start, dim });
                 keys.push((feature.clone(), config.name.clone()));

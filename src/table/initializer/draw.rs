@@ -42,6 +42,8 @@ impl Initializer {
             Initializer::Zeros => Rule::Constant(0.0),
             Initializer::Ones => Rule::Constant(1.0),
             Initializer::Constant(value) => Rule::Constant(value),
+            // There is nothing to draw; the sum is what drawing would give.
+            Initializer::Uniform { low, high } if low == high => Rule::Constant(low + (high - low)),
             Initializer::Uniform { low, high } => Rule::Uniform { low, width: high - low },
             Initializer::Normal { mean, std } => Rule::Normal { mean, std },
             Initializer::TruncatedNormal { mean, std } => Rule::TruncatedNormal { mean, std },

@@ -4,6 +4,7 @@
 mod draw;
 mod names;
 mod orthogonal;
+mod part;
 
 /// How a table is filled at first. Names, parameters and defaults are those of Keras 3.15; the random numbers are this crate's own.
 ///
