@@ -32,7 +32,8 @@ if ! [ -e "$venv/complete" ]; then
     else
         # The versions of the list need Python 3.11: whatever there is for 3.10, then.
         "$venv/bin/pip" install --quiet --disable-pip-version-check \
-            torch keras numpy ml_dtypes pytest hypothesis pytest-run-parallel mypy ruff maturin expecttest safetensors
+            torch keras numpy ml_dtypes pytest hypothesis pytest-run-parallel mypy ruff maturin expecttest safetensors \
+            mpi4py mpich
     fi
     touch "$venv/complete"
 fi
@@ -64,8 +65,10 @@ step python -m mypy.stubtest --mypy-config-file "$sources/pyproject.toml" hotrow
 export KERAS_BACKEND=torch KERAS_TORCH_DEVICE=cpu
 step pytest -q -p no:cacheprovider -c "$sources/pyproject.toml" --rootdir "$sources" -rs "$sources/tests"
 step pytest -q -p no:cacheprovider -c "$sources/pyproject.toml" --rootdir "$sources" --parallel-threads=2 \
-    --ignore "$sources/tests/keras" --ignore "$sources/tests/torch" "$sources/tests"
+    --ignore "$sources/tests/keras" --ignore "$sources/tests/torch" --ignore "$sources/tests/distributed" "$sources/tests"
 for example in "torch --embedding hotrow" "torch --embedding torch" "keras --embedding hotrow" "keras --embedding keras"; do
     # shellcheck disable=SC2086
     step python -m hotrow.examples.two_tower_$example --epochs 2
 done
+step python -m hotrow.examples.dlrm --examples 20000 --epochs 1
+step python -m hotrow.distributed.simulate

@@ -7,6 +7,9 @@ mod bag;
 mod bags;
 mod collection;
 mod error;
+mod exchange;
+mod exchange_bags;
+mod exchange_ids;
 mod files;
 mod gather;
 mod gradient;
@@ -41,6 +44,12 @@ mod _native {
     use crate::bag::embedding_bag_max;
     #[pymodule_export]
     use crate::collection::EmbeddingBagCollection;
+    #[pymodule_export]
+    use crate::exchange::{Routes, draw_part, refusal, refused};
+    #[pymodule_export]
+    use crate::exchange_bags::{ReceivedBags, RoutedBags};
+    #[pymodule_export]
+    use crate::exchange_ids::{ReceivedIds, RoutedIds};
     #[pymodule_export]
     use crate::files::load;
     #[pymodule_export]

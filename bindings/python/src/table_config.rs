@@ -1,6 +1,6 @@
 //! What a collection's table is made of.
 
-use hotrow::{AnyTable, EmbeddingBagConfig, EmbeddingConfig, Initializer};
+use hotrow::{AnyTable, DType, EmbeddingBagConfig, EmbeddingConfig, Initializer};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -61,6 +61,15 @@ impl TableConfig {
 
     pub(crate) fn features(&self) -> &[String] {
         &self.engine.feature_names
+    }
+
+    pub(crate) fn dtype(&self) -> DType {
+        self.engine.data_type
+    }
+
+    /// What the table is drawn from at first.
+    pub(crate) fn initializer(&self) -> Initializer {
+        self.initializer.unwrap_or_else(|| self.engine.initializer())
     }
 
     pub(crate) fn pooled(&self) -> EmbeddingBagConfig {

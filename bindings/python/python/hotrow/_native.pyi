@@ -12,10 +12,16 @@ __all__ = [
     "EmbeddingBagCollection",
     "EmbeddingCollection",
     "Optimizer",
+    "ReceivedBags",
+    "ReceivedIds",
+    "RoutedBags",
+    "RoutedIds",
+    "Routes",
     "SparseGrad",
     "Table",
     "after_fork",
     "bag_weight_grad",
+    "draw_part",
     "embedding_bag",
     "embedding_bag_max",
     "gather",
@@ -26,6 +32,8 @@ __all__ = [
     "load_all",
     "memory_cache",
     "mmap",
+    "refusal",
+    "refused",
     "save",
     "scatter_add",
     "set_memory_cache",
@@ -811,3 +819,160 @@ class EmbeddingCollection:
 
     def __reduce__(self) -> tuple[Any, ...]: ...
     def __setstate__(self, state: dict[str, Any]) -> None: ...
+
+@final
+class Routes:
+    """How tables are cut into shards, and what follows for the ids and vectors of every feature.
+
+    Messages are arrays of bytes. `hotrow.distributed` carries them from rank to rank.
+    """
+
+    def __new__(
+        cls,
+        configs: Iterable[Any],
+        shards: Sequence[tuple[int, int, int, int, int, int]],
+        ranks: int,
+        *,
+        wire_dtype: str = "float32",
+    ) -> Routes:
+        """Shards as (table, owner, rows from, rows to, columns from, columns to).
+
+        Tables without any are not exchanged.
+        """
+
+    @property
+    def shards(self) -> list[tuple[int, int, int, int, int, int]]:
+        """The shards, by table and by row and column."""
+
+    def shards_of(self, rank: int) -> list[int]:
+        """The numbers of a rank's shards among all."""
+
+    def keys_of(self, rank: int) -> list[str]:
+        """The keys of what a rank receives."""
+
+    def keys_of_shard(self, shard: int) -> list[str]:
+        """Those of them that look up a shard."""
+
+    @property
+    def width(self) -> int:
+        """The columns of the output."""
+
+    def route_bags(
+        self,
+        keys: Sequence[str],
+        values: Ids,
+        *,
+        lengths: ArrayLike | None = None,
+        offsets: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
+        policy: Policy = "strict",
+        deduplicate: bool = True,
+    ) -> tuple[RoutedBags, list[NDArray[np.uint8]]]:
+        """Checks a batch of bags, and cuts it into a message for each rank."""
+
+    def receive_bags(self, rank: int, messages: Sequence[NDArray[np.uint8]]) -> ReceivedBags:
+        """Puts what all ranks sent to `rank` together."""
+
+    def route_ids(
+        self,
+        keys: Sequence[str],
+        values: Ids,
+        *,
+        lengths: ArrayLike | None = None,
+        offsets: ArrayLike | None = None,
+        policy: Policy = "strict",
+        deduplicate: bool = True,
+    ) -> tuple[RoutedIds, list[NDArray[np.uint8]]]:
+        """Checks a batch of ids that are not pooled, and cuts it into a message for each rank."""
+
+    def receive_ids(self, rank: int, messages: Sequence[NDArray[np.uint8]], *, summed: bool = False) -> ReceivedIds:
+        """Puts what all ranks sent to `rank` together: all ids, or, with `summed`, the distinct ones of each rank."""
+
+@final
+class RoutedBags:
+    """What a rank keeps of the bags that it sent."""
+
+    @property
+    def examples(self) -> int:
+        """How many examples the batch has."""
+
+    def unpack(
+        self, messages: Sequence[NDArray[np.uint8]], out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Puts the vectors of all owners in place: `[examples, width]`.
+
+        In `out`, if it is given, columns of tables without shards stay as they are; otherwise they are zeros.
+        """
+
+    def pack_gradient(self, grad: ArrayLike) -> list[NDArray[np.uint8]]:
+        """The gradient of the output as a message for each owner."""
+
+@final
+class ReceivedBags:
+    """The bags that an owner got from all ranks."""
+
+    @property
+    def examples(self) -> int:
+        """How many examples there are, of all ranks together."""
+
+    @property
+    def values(self) -> NDArray[np.uint32]:
+        """The ids."""
+
+    @property
+    def lengths(self) -> NDArray[np.int32]:
+        """The lengths of the lists."""
+
+    @property
+    def weights(self) -> NDArray[np.float32] | None:
+        """The weights, if any rank gave some."""
+
+    def pack(self, output: ArrayLike) -> list[NDArray[np.uint8]]:
+        """The output of the owner's collection as a message for each rank."""
+
+    def unpack_gradient(self, messages: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """The gradient of that output."""
+
+@final
+class RoutedIds:
+    """What a rank keeps of the ids that it sent."""
+
+    @property
+    def ids(self) -> list[int]:
+        """How many ids each feature has."""
+
+    def unpack(self, messages: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """The rows of all owners in place: `[ids, dim]` of each feature, one behind the other."""
+
+    def pack_gradient(self, grads: Sequence[NDArray[np.float32]], *, summed: bool = False) -> list[NDArray[np.uint8]]:
+        """The gradients of each feature's rows as a message for each owner; `summed` sums those of equal ids."""
+
+@final
+class ReceivedIds:
+    """The ids that an owner got from all ranks."""
+
+    @property
+    def values(self) -> NDArray[np.uint32]:
+        """The ids."""
+
+    @property
+    def lengths(self) -> NDArray[np.int32]:
+        """The lengths of the lists."""
+
+    def pack(self, outputs: Sequence[NDArray[np.float32]]) -> list[NDArray[np.uint8]]:
+        """The outputs of the owner's collection as a message for each rank."""
+
+    def unpack_gradient(self, messages: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """The gradients of those outputs, `[ids, columns]` of each, one behind the other."""
+
+def refusal(reason: str) -> NDArray[np.uint8]:
+    """A message that says, instead of what the other ranks expect, why it does not come."""
+
+def refused(message: NDArray[np.uint8]) -> str | None:
+    """The reason that a refusal gives, or `None`."""
+
+def draw_part(config: Any, seed: int, first: tuple[int, int], out: NDArray[Any]) -> None:
+    """Writes a part of the table that a configuration describes, from row and column `first` on.
+
+    It is what a collection whose first table this is would draw with the seed.
+    """
