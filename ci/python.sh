@@ -70,5 +70,4 @@ for example in "torch --embedding hotrow" "torch --embedding torch" "keras --emb
     # shellcheck disable=SC2086
     step python -m hotrow.examples.two_tower_$example --epochs 2
 done
-step python -m hotrow.examples.dlrm --examples 20000 --epochs 1
 step python -m hotrow.distributed.simulate

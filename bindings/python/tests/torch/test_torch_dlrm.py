@@ -16,6 +16,7 @@ from hotrow.examples import clicks, dlrm
 from hotrow.examples.clicks import Clicks
 
 SMALL = ["--examples", "20000", "--rows", "100", "--dim", "4", "--epochs", "1", "--batch", "256", "--lr", "0.05"]
+QUICK = [*SMALL, "--examples", "4000"]
 
 
 def test_docstrings() -> None:
@@ -98,14 +99,14 @@ def _run(*command: str) -> str:
 
 @pytest.mark.parametrize("transport", ["torch", "mpi"])
 def test_two_processes_learn_what_one_does(transport: str, capsys: pytest.CaptureFixture[str]) -> None:
-    program = ["-m", "hotrow.examples.dlrm", *SMALL, "--comm", transport]
+    program = ["-m", "hotrow.examples.dlrm", *QUICK, "--comm", transport]
     if transport == "torch":
         run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *program]
     else:
         pytest.importorskip("mpi4py")
         run = [str(Path(sys.executable).with_name("mpiexec")), "-n", "2", sys.executable, "-m", "mpi4py", *program]
     said = _run(*run)
-    alone = dlrm.main(SMALL)
+    alone = dlrm.main(QUICK)
     expected = re.search(r"loss (\S+),", capsys.readouterr().out)
     found = re.search(r"loss (\S+), AUC (\S+), .* (\S+) MB exchanged", said)
     assert expected is not None
