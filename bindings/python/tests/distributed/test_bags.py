@@ -96,9 +96,10 @@ def check(
     ]
     width = sum(config.embedding_dim for config, _ in LOOKUPS)
     grads = [[rng.standard_normal((batch.examples, width)).astype(np.float32) for batch in step] for step in batches]
+    groups = int(rng.integers(1, 6))
 
     def work(comm: ThreadComm) -> Any:
-        collection = ShardedEmbeddingBagCollection(CONFIGS, placement, comm, seed=4, optimizer=optimizer)
+        collection = ShardedEmbeddingBagCollection(CONFIGS, placement, comm, seed=4, optimizer=optimizer, groups=groups)
         found = []
         for step in range(steps):
             batch = batches[step][comm.rank]

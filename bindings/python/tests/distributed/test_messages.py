@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 from hotrow import EmbeddingBagConfig, EmbeddingConfig, _native
-from hotrow.distributed import LocalComm, Traffic
-from hotrow.distributed.messages import exchange, framed, unframed
+from hotrow.distributed import LocalComm, RankError, Traffic
+from hotrow.distributed.conversation import Conversation
+from hotrow.distributed.messages import framed, unframed
 from hypothesis import given
 from hypothesis import strategies as st
 from plain import same
+from worlds import ThreadComm, results
 
 CONFIG = EmbeddingBagConfig(name="t", num_embeddings=10, embedding_dim=2, feature_names=["a"])
 ROUTES = _native.Routes([CONFIG], [(0, 0, 0, 5, 0, 2), (0, 1, 5, 10, 0, 2)], 2)
@@ -34,18 +37,51 @@ def test_frames_are_opened_as_they_were_made(messages: list[bytes]) -> None:
             unframed(frame[:end], 3)
 
 
-def test_what_cannot_be_prepared_is_raised() -> None:
+def test_what_is_sent_is_answered_and_counted() -> None:
     traffic = Traffic()
-
-    def fails() -> Any:
-        raise KeyError("x")
-
-    with pytest.raises(KeyError):
-        exchange(LocalComm(), traffic, "ids", fails)
-    kept, received = exchange(LocalComm(), traffic, "ids", lambda: (7, [as_message(b"abc")]))
-    assert (kept, received[0].tobytes()) == (7, b"abc")
+    with Conversation(LocalComm(), traffic, 2) as conversation:
+        replies = [conversation.send("ids", [as_message(data)]) for data in (b"abc", b"de")]
+        assert [reply()[0].tobytes() for reply in replies] == [b"abc", b"de"]
     # What a rank sends to itself is not sent.
     assert traffic.total.bytes == 0
+
+
+@pytest.mark.parametrize("carried", [False, True])
+def test_what_one_rank_cannot_send_no_rank_goes_on_with(carried: bool) -> None:
+    def work(comm: ThreadComm) -> tuple[list[bytes], str]:
+        carrier = ThreadPoolExecutor(1) if carried else None
+        found: list[bytes] = []
+        try:
+            with Conversation(comm, Traffic(), 3, carrier) as conversation:
+                first = conversation.send("ids", [as_message(b"%d" % comm.rank)] * comm.size)
+                if comm.rank == 1:
+                    raise KeyError("x")
+                later = [conversation.send("vectors", [as_message(b"v")] * comm.size) for _ in range(2)]
+                for reply in (first, *later):
+                    found.append(b"".join(part.tobytes() for part in reply()))
+        except (KeyError, RankError) as error:
+            # The next conversation is in step again.
+            with Conversation(comm, Traffic(), 1, carrier) as conversation:
+                found.append(conversation.send("ids", [as_message(b"n")] * comm.size)()[1].tobytes())
+            return found, str(error)
+        raise AssertionError("it went on")
+
+    reason = "rank 1 refused its batch: KeyError: 'x'"
+    assert results(3, work) == [([b"012", b"n"], reason), ([b"n"], "'x'"), ([b"012", b"n"], reason)]
+
+
+def test_an_error_when_all_is_sent_is_nobody_elses() -> None:
+    def work(comm: ThreadComm) -> str:
+        try:
+            with Conversation(comm, Traffic(), 1) as conversation:
+                conversation.send("ids", [as_message(b"")] * comm.size)()
+                if comm.rank == 0:
+                    raise KeyError("x")
+        except KeyError:
+            return "failed"
+        return "done"
+
+    assert results(2, work) == ["failed", "done"]
 
 
 def test_refusals() -> None:

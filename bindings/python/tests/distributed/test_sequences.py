@@ -73,6 +73,7 @@ def check(
     ranks = placement.world_size
     batches = [[Batch.draw(rng, ROWS, int(rng.integers(0, 6))) for _ in range(ranks)] for _ in range(3)]
     grads = [[grads_for(rng, batch) for batch in step] for step in batches]
+    groups = int(rng.integers(1, 5))
 
     def work(comm: ThreadComm) -> Any:
         collection = ShardedEmbeddingCollection(
@@ -83,6 +84,7 @@ def check(
             optimizer=(rule, {"lr": 0.1}),
             sum_gradients=sum_gradients,
             deduplicate=deduplicate,
+            groups=groups,
         )
         assert collection.outputs == OUTPUTS
         found = []

@@ -23,8 +23,8 @@ __all__ = ["ShardedEmbeddingBagCollection"]
 class _Batch:
     """What a forward leaves for its backward."""
 
-    routed: _native.RoutedBags
-    received: _native.ReceivedBags
+    routed: list[_native.RoutedBags]
+    received: list[_native.ReceivedBags]
     own: _native.RoutedBags
     own_ids: Message
 
@@ -71,6 +71,7 @@ class ShardedEmbeddingBagCollection(Sharded[_native.EmbeddingBagCollection, Embe
         optimizer: Optimizer | Optimizers | None = None,
         wire_dtype: Element | None = None,
         deduplicate: bool = True,
+        groups: int = 1,
     ) -> None:
         """Draws the tables as one process would draw them, each rank its shards.
 
@@ -82,6 +83,7 @@ class ShardedEmbeddingBagCollection(Sharded[_native.EmbeddingBagCollection, Embe
             optimizer: A rule and its hyperparameters for all tables, or one for each by the table's name.
             wire_dtype: What vectors and gradients are rounded to on their way; by default they are not.
             deduplicate: Whether ids that come often in a batch travel once, where that is shorter.
+            groups: In how many groups the tables are exchanged: messages of one travel while the next is computed.
 
         Raises:
             ValueError: The ranks do not have the same, the plan does not fit the tables, or an optimizer needs what no
@@ -96,6 +98,7 @@ class ShardedEmbeddingBagCollection(Sharded[_native.EmbeddingBagCollection, Embe
             optimizer=optimizer,
             wire_dtype=wire_dtype,
             deduplicate=deduplicate,
+            groups=groups,
             pooled=True,
         )
         self._last: _Batch | None = None
@@ -138,53 +141,54 @@ class ShardedEmbeddingBagCollection(Sharded[_native.EmbeddingBagCollection, Embe
                 deduplicate=self._deduplicate,
             )
 
-        def ask() -> tuple[tuple[_native.RoutedBags, _native.RoutedBags, Message], list[Message]]:
-            routed, messages = route(self._sharded)
+        with self._conversation(2 * len(self._groups)) as conversation:
+            routed = [route(group) for group in self._groups]
             own, (own_ids,) = route(self._replicas)
-            return (routed, own, own_ids), messages
-
-        (routed, own, own_ids), asked = self._exchange("ids", ask)
-
-        def answer() -> tuple[_native.ReceivedBags, list[Message]]:
-            received, output = _pooled(self._sharded, asked)
-            return received, received.pack(output)
-
-        received, answers = self._exchange("vectors", answer)
-        out = routed.unpack(answers)
-        if self._replicas.shards:
-            alone, output = _pooled(self._replicas, [own_ids])
-            own.unpack(alone.pack(output), out)
-        self._last = _Batch(routed, received, own, own_ids)
+            asked = [conversation.send("ids", messages) for _, messages in routed]
+            received, answers = [], []
+            for group, reply in zip(self._groups, asked, strict=True):
+                of_group, output = _pooled(group, reply())
+                received.append(of_group)
+                answers.append(conversation.send("vectors", of_group.pack(output)))
+            replicated = _alone(self._replicas, own_ids)
+            out: NDArray[np.float32] | None = None
+            for (bags, _), reply in zip(routed, answers, strict=True):
+                out = bags.unpack(reply(), out)
+            if replicated is not None:
+                out = own.unpack(replicated, out)
+        assert out is not None
+        self._last = _Batch([bags for bags, _ in routed], received, own, own_ids)
         return out
 
     def backward(self, grad: ArrayLike) -> None:
         """Steps every table by the gradients of all ranks; `grad` is that of this rank's last output."""
-
-        def send() -> tuple[_Batch, list[Message]]:
+        with self._conversation(len(self._groups) + bool(self._replicas.shards)) as conversation:
             self._check_trained(self._last)
             assert self._last is not None
-            messages = self._last.routed.pack_gradient(grad)
+            # All is packed before anything is sent, so that what a rank refuses no rank has stepped by.
+            messages = [routed.pack_gradient(grad) for routed in self._last.routed]
+            own = framed([self._last.own_ids, *self._last.own.pack_gradient(grad)])
+            replies = [conversation.send("gradients", of_group) for of_group in messages]
             if self._replicas.shards:
-                own = [self._last.own_ids, *self._last.own.pack_gradient(grad)]
-                messages = [framed([message, *own]) for message in messages]
-            return self._last, messages
+                replies.append(conversation.send("gradients", [own] * self._comm.size))
+            for group, received, reply in zip(self._groups, self._last.received, replies, strict=False):
+                _step(group, received.unpack_gradient(reply()))
+            if self._replicas.shards:
+                ids, grads = zip(*(unframed(frame, rank) for rank, frame in enumerate(replies[-1]())), strict=True)
+                everybodys, _ = _pooled(self._replicas, ids)
+                _step(self._replicas, everybodys.unpack_gradient(grads))
 
-        last, frames = self._exchange("gradients", send)
-        if not self._replicas.shards:
-            _step(self._sharded, last.received.unpack_gradient(frames))
-            return
-        parts = [unframed(frame, rank) for rank, frame in enumerate(frames)]
-        messages, ids, own = ([part[at] for part in parts] for at in range(3))
-        # All is read before the first table changes.
-        grads = last.received.unpack_gradient(messages)
-        everybodys, _ = _pooled(self._replicas, ids)
-        replicated = everybodys.unpack_gradient(own)
-        _step(self._sharded, grads)
-        _step(self._replicas, replicated)
+
+def _alone(part: Part[_native.EmbeddingBagCollection], ids: Message) -> list[Message] | None:
+    """What a rank answers itself, if every rank has some of the tables."""
+    if not part.shards:
+        return None
+    received, output = _pooled(part, [ids])
+    return received.pack(output)
 
 
 def _pooled(
-    part: Part[_native.EmbeddingBagCollection], messages: list[Message]
+    part: Part[_native.EmbeddingBagCollection], messages: Sequence[Message]
 ) -> tuple[_native.ReceivedBags, NDArray[np.float32]]:
     """Pools what all ranks ask for."""
     received = part.routes.receive_bags(part.rank, messages)

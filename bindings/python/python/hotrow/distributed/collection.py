@@ -1,6 +1,7 @@
 """What both kinds of sharded collection share: tables, their shards, and the exchange between ranks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
@@ -10,19 +11,20 @@ from numpy.typing import NDArray
 from hotrow import _native
 from hotrow.config import EmbeddingConfig
 from hotrow.distributed.comm import Comm
+from hotrow.distributed.conversation import Conversation
 from hotrow.distributed.describe import describe, require_equal
-from hotrow.distributed.messages import Message, exchange, framed, together, unframed
+from hotrow.distributed.groups import groups_of
+from hotrow.distributed.messages import framed, together, unframed
 from hotrow.distributed.optimizers import Optimizer, Optimizers, by_table, check_optimizers
 from hotrow.distributed.part import Owned, Part
 from hotrow.distributed.sharding import Plan
-from hotrow.distributed.traffic import Traffic, What
+from hotrow.distributed.traffic import Traffic
 from hotrow.typing import Element
 
 __all__ = ["Sharded"]
 
 C = TypeVar("C", _native.EmbeddingBagCollection, _native.EmbeddingCollection)
 Config = TypeVar("Config", bound=EmbeddingConfig)
-Kept = TypeVar("Kept")
 
 
 class Sharded(Generic[C, Config]):
@@ -39,6 +41,7 @@ class Sharded(Generic[C, Config]):
         optimizer: Optimizer | Optimizers | None,
         wire_dtype: Element | None,
         deduplicate: bool,
+        groups: int,
         **options: object,
     ) -> None:
         """Asks all ranks whether they have the same, and makes this rank's shards."""
@@ -48,8 +51,10 @@ class Sharded(Generic[C, Config]):
         self._deduplicate = deduplicate
         self._optimizers = by_table(optimizer, self._configs)
         # Before anything that can be refused, so that all ranks refuse it or none.
-        more = {"seed": seed, "wire_dtype": wire_dtype, "deduplicate": deduplicate, **options}
+        more = {"seed": seed, "wire_dtype": wire_dtype, "deduplicate": deduplicate, "groups": groups, **options}
         require_equal(comm, describe(self._configs, plan, self._optimizers, **more))
+        if groups < 1:
+            raise ValueError(f"tables are exchanged in one group or more, not in {groups}")
         plan.check(self._configs)
         if plan.world_size != comm.size:
             raise ValueError(f"the plan is for {plan.world_size} ranks, and there are {comm.size}")
@@ -58,19 +63,26 @@ class Sharded(Generic[C, Config]):
         self._model: C = collection([replace(config, num_embeddings=1) for config in self._configs])
         for name, (rule, hyperparameters) in self._optimizers.items():
             self._model.set_optimizer(name, rule, **hyperparameters)
-        self._sharded: Part[C]
+        self._groups: list[Part[C]]
         self._replicas: Part[C]
         with together(comm):
-            self._sharded, self._replicas = self._parts(collection, wire_dtype or "float32")
-            for part in (self._sharded, self._replicas):
+            self._groups, self._replicas = self._made(collection, wire_dtype or "float32", groups)
+            self._parts: list[Part[C]] = list(self._groups)
+            self._parts.append(self._replicas)
+            for part in self._parts:
                 part.draw(seed)
                 if self._optimizers:
                     part.train(self._optimizers)
         self.traffic = Traffic()
+        # With one group there is nothing to compute while its messages travel.
+        self._carrier: Executor | None = None
+        if len(self._groups) > 1 and comm.size > 1:
+            self._carrier = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hotrow-exchange")
 
-    def _parts(self, collection: type[C], wire_dtype: str) -> tuple[Part[C], Part[C]]:
-        """The tables that are exchanged, and those that every rank has: those are each rank's own."""
-        shards, replicas = [], []
+    def _made(self, collection: type[C], wire_dtype: str, groups: int) -> tuple[list[Part[C]], Part[C]]:
+        """The tables that are exchanged, in groups, and those that every rank has: those are each rank's own."""
+        replicas: list[Owned] = []
+        shards: dict[str, list[Owned]] = {}
         names: dict[Owned, str] = {}
         for at, config in enumerate(self._configs):
             table = self._plan.table(config.name)
@@ -82,12 +94,15 @@ class Sharded(Generic[C, Config]):
             for shard in table.shards:
                 rows, columns = shard.rows, shard.columns
                 owned = (at, shard.owner, rows.start, rows.stop, columns.start, columns.stop)
-                shards.append(owned)
+                shards.setdefault(config.name, []).append(owned)
                 names[owned] = shard.name
         size, rank = self._comm.size, self._comm.rank
-        sharded = Part(collection, self._configs, shards, size, rank, names=names, wire_dtype=wire_dtype)
+        exchanged = []
+        for tables in groups_of(self._configs, self._plan, groups):
+            own = [shard for name in shards if name in tables for shard in shards[name]]
+            exchanged.append(Part(collection, self._configs, own, size, rank, names=names, wire_dtype=wire_dtype))
         # Gradients of replicas travel as they are: those of the rank itself must be those of the others.
-        return sharded, Part(collection, self._configs, replicas, 1, 0, names=names)
+        return exchanged, Part(collection, self._configs, replicas, 1, 0, names=names)
 
     @property
     def comm(self) -> Comm:
@@ -113,7 +128,7 @@ class Sharded(Generic[C, Config]):
         """Changes the learning rate of one table, or of all; every rank has to do the same."""
         if table is not None:
             self._number(table)
-        for part in (self._sharded, self._replicas):
+        for part in self._parts:
             part.set_lr(lr, table)
 
     def gather_table(self, name: str) -> NDArray[Any]:
@@ -125,13 +140,14 @@ class Sharded(Generic[C, Config]):
         config = self._configs[at]
         for _, array in self._replicas.of_table(at):
             return np.array(array)
-        own = self._sharded.of_table(at)
-        part = framed([np.ascontiguousarray(array).reshape(-1).view(np.uint8) for _, array in own])
+        own = [array for group in self._groups for _, array in group.of_table(at)]
+        part = framed([np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in own])
         frames = self._comm.all_to_all([part] * self._comm.size)
         dtype = self._model.table(name).dtype
         whole = np.empty((config.num_embeddings, config.embedding_dim), dtype)
         arrays = {rank: iter(unframed(frame, rank)) for rank, frame in enumerate(frames)}
-        for table, owner, row, row_end, column, column_end in self._sharded.routes.shards:
+        every = [shard for group in self._groups for shard in group.routes.shards]
+        for table, owner, row, row_end, column, column_end in every:
             if table == at:
                 values = next(arrays[owner]).copy().view(dtype)
                 whole[row:row_end, column:column_end] = values.reshape(row_end - row, column_end - column)
@@ -152,10 +168,8 @@ class Sharded(Generic[C, Config]):
             for key in config.feature_names
         ]
 
-    def _exchange(
-        self, what: What, prepare: Callable[[], tuple[Kept, Sequence[Message]]]
-    ) -> tuple[Kept, list[Message]]:
-        return exchange(self._comm, self.traffic, what, prepare)
+    def _conversation(self, exchanges: int) -> Conversation:
+        return Conversation(self._comm, self.traffic, exchanges, self._carrier)
 
     def _check_trained(self, last: object | None) -> None:
         """Refuses a backward that has nothing to step by."""

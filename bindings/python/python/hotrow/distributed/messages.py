@@ -1,54 +1,19 @@
-"""An exchange of messages in which any rank may refuse."""
+"""Messages, and what ranks tell each other beside them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hotrow import _native
-from hotrow.distributed.comm import Comm, RankError
-from hotrow.distributed.traffic import Traffic, What
+from hotrow.distributed.comm import Comm
 
-__all__ = ["Message", "exchange", "framed", "together", "unframed"]
+__all__ = ["Message", "framed", "together", "unframed"]
 
 Message = NDArray[np.uint8]
 
-Kept = TypeVar("Kept")
-
 LENGTH = 8
 """Bytes of a length in a frame."""
-
-
-def exchange(
-    comm: Comm, traffic: Traffic, what: What, prepare: Callable[[], tuple[Kept, Sequence[Message]]]
-) -> tuple[Kept, list[Message]]:
-    """Sends each rank the message that `prepare` has for it; returns what else that has, and what the ranks sent.
-
-    Where `prepare` fails, every other rank is told so in place of its message, and the error goes on. So all ranks
-    leave this together: either all have their messages, or none has.
-
-    Raises:
-        RankError: Another rank has failed to prepare its messages.
-        CommError: The messages could not be carried.
-    """
-    try:
-        kept, messages = prepare()
-    except Exception as error:
-        comm.all_to_all([_native.refusal(f"{type(error).__name__}: {error}")] * comm.size)
-        raise
-    # What a rank sends itself needs no carrying.
-    own = messages[comm.rank]
-    parts = [message if rank != comm.rank else message[:0] for rank, message in enumerate(messages)]
-    traffic.add(what, sum(part.nbytes for part in parts), comm.size - 1)
-    received = comm.all_to_all(parts)
-    received[comm.rank] = own
-    for rank, message in enumerate(received):
-        reason = _native.refused(message)
-        if reason is not None:
-            raise RankError(rank, reason)
-    return kept, received
 
 
 @contextmanager

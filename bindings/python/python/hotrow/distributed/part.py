@@ -35,6 +35,7 @@ class Part(Generic[C]):
         self.routes = _native.Routes(configs, shards, ranks, wire_dtype=wire_dtype)
         self.keys = self.routes.keys_of(rank)
         every = self.routes.shards
+        self.tables = frozenset(shard[0] for shard in every)
         self.shards = [every[number] for number in self.routes.shards_of(rank)]
         self.names = [names[shard] for shard in self.shards]
         cut = {shard[0] for shard in every if shard[2:4] != (0, configs[shard[0]].num_embeddings)}

@@ -23,8 +23,8 @@ __all__ = ["ShardedEmbeddingCollection"]
 class _Batch:
     """What a forward leaves for its backward."""
 
-    routed: _native.RoutedIds
-    received: _native.ReceivedIds
+    routed: list[_native.RoutedIds]
+    received: list[_native.ReceivedIds]
     own: _native.RoutedIds
     own_ids: Message
 
@@ -69,6 +69,7 @@ class ShardedEmbeddingCollection(Sharded[_native.EmbeddingCollection, EmbeddingC
         wire_dtype: Element | None = None,
         deduplicate: bool = True,
         sum_gradients: bool = False,
+        groups: int = 1,
     ) -> None:
         """Draws the tables as one process would draw them, each rank its shards.
 
@@ -81,6 +82,7 @@ class ShardedEmbeddingCollection(Sharded[_native.EmbeddingCollection, EmbeddingC
             wire_dtype: What vectors and gradients are rounded to on their way; by default they are not.
             deduplicate: Whether ids that come often in a batch travel once.
             sum_gradients: Whether the gradients of ids that travel once are summed, and travel once.
+            groups: In how many groups the tables are exchanged: messages of one travel while the next is computed.
 
         Raises:
             ValueError: The ranks do not have the same, the plan does not fit the tables, or an optimizer needs what no
@@ -96,6 +98,7 @@ class ShardedEmbeddingCollection(Sharded[_native.EmbeddingCollection, EmbeddingC
             optimizer=optimizer,
             wire_dtype=wire_dtype,
             deduplicate=deduplicate,
+            groups=groups,
             pooled=False,
             sum_gradients=sum_gradients,
         )
@@ -128,57 +131,43 @@ class ShardedEmbeddingCollection(Sharded[_native.EmbeddingCollection, EmbeddingC
                 keys, values, lengths=lengths, offsets=offsets, policy=policy, deduplicate=self._deduplicate
             )
 
-        def ask() -> tuple[tuple[_native.RoutedIds, _native.RoutedIds, Message], list[Message]]:
-            routed, messages = route(self._sharded)
+        with self._conversation(2 * len(self._groups)) as conversation:
+            routed = [route(group) for group in self._groups]
             own, (own_ids,) = route(self._replicas)
-            return (routed, own, own_ids), messages
-
-        (routed, own, own_ids), asked = self._exchange("ids", ask)
-
-        def answer() -> tuple[_native.ReceivedIds, list[Message]]:
-            received, outputs = self._gathered(self._sharded, asked)
-            return received, received.pack(outputs)
-
-        received, answers = self._exchange("vectors", answer)
-        rows = self._split(routed, routed.unpack(answers))
-        alone, outputs = self._gathered(self._replicas, [own_ids])
-        replicated = self._split(own, own.unpack(alone.pack(outputs)))
-        self._last = _Batch(routed, received, own, own_ids)
-        return {
-            name: replicated[at] if self._is_replica(table) else rows[at]
-            for at, (table, _, name) in enumerate(self._lookups())
-        }
+            asked = [conversation.send("ids", messages) for _, messages in routed]
+            received, answers = [], []
+            for group, reply in zip(self._groups, asked, strict=True):
+                of_group, outputs = self._gathered(group, reply())
+                received.append(of_group)
+                answers.append(conversation.send("vectors", of_group.pack(outputs)))
+            alone, outputs = self._gathered(self._replicas, [own_ids])
+            rows = self._split(self._replicas, own, own.unpack(alone.pack(outputs)))
+            for group, (ids, _), reply in zip(self._groups, routed, answers, strict=True):
+                rows |= self._split(group, ids, ids.unpack(reply()))
+        self._last = _Batch([ids for ids, _ in routed], received, own, own_ids)
+        return {name: rows[name] for _, _, name in self._lookups()}
 
     def backward(self, grads: Mapping[str, ArrayLike]) -> None:
         """Steps every table by the gradients of all ranks; `grads` are those of this rank's last output, by name."""
-
-        def send() -> tuple[_Batch, list[Message]]:
+        with self._conversation(len(self._groups) + bool(self._replicas.shards)) as conversation:
             self._check_trained(self._last)
             assert self._last is not None
-            messages = self._last.routed.pack_gradient(self._list(grads, self._last, False), summed=self._summed)
+            # All is packed before anything is sent, so that what a rank refuses no rank has stepped by.
+            pairs = zip(self._groups, self._last.routed, strict=True)
+            messages = [self._packed(group, routed, grads) for group, routed in pairs]
+            own = framed([self._last.own_ids, *self._packed(self._replicas, self._last.own, grads)])
+            replies = [conversation.send("gradients", of_group) for of_group in messages]
             if self._replicas.shards:
-                own = self._last.own.pack_gradient(self._list(grads, self._last, True), summed=self._summed)
-                messages = [framed([message, self._last.own_ids, *own]) for message in messages]
-            return self._last, messages
-
-        last, frames = self._exchange("gradients", send)
-        if not self._replicas.shards:
-            _step(self._sharded, last.received, last.received.unpack_gradient(frames))
-            return
-        parts = [unframed(frame, rank) for rank, frame in enumerate(frames)]
-        messages, ids, own = ([part[at] for part in parts] for at in range(3))
-        # All is read before the first table changes.
-        flat = last.received.unpack_gradient(messages)
-        everybodys, _ = self._gathered(self._replicas, ids)
-        replicated = everybodys.unpack_gradient(own)
-        _step(self._sharded, last.received, flat)
-        _step(self._replicas, everybodys, replicated)
-
-    def _is_replica(self, table: int) -> bool:
-        return self._plan.table(self._configs[table].name).kind == "data_parallel"
+                replies.append(conversation.send("gradients", [own] * self._comm.size))
+            for group, received, reply in zip(self._groups, self._last.received, replies, strict=False):
+                _step(group, received, received.unpack_gradient(reply()))
+            if self._replicas.shards:
+                ids, of_ids = zip(*(unframed(frame, rank) for rank, frame in enumerate(replies[-1]())), strict=True)
+                everybodys, _ = self._gathered(self._replicas, ids)
+                _step(self._replicas, everybodys, everybodys.unpack_gradient(of_ids))
 
     def _gathered(
-        self, part: Part[_native.EmbeddingCollection], messages: list[Message]
+        self, part: Part[_native.EmbeddingCollection], messages: Sequence[Message]
     ) -> tuple[_native.ReceivedIds, list[NDArray[np.float32]]]:
         """Looks up what all ranks ask for."""
         received = part.routes.receive_ids(part.rank, messages, summed=self._summed)
@@ -187,29 +176,33 @@ class ShardedEmbeddingCollection(Sharded[_native.EmbeddingCollection, EmbeddingC
         outputs = part.collection.forward(part.keys, received.values, lengths=received.lengths)
         return received, list(outputs.values())
 
-    def _split(self, routed: _native.RoutedIds, flat: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        """The rows of each feature, of those that lie one behind the other."""
-        rows, start = [], 0
-        for (table, _, _), ids in zip(self._lookups(), routed.ids, strict=True):
+    def _split(
+        self, part: Part[_native.EmbeddingCollection], routed: _native.RoutedIds, flat: NDArray[np.float32]
+    ) -> dict[str, NDArray[np.float32]]:
+        """The rows of each feature of a part, of those that lie one behind the other."""
+        rows, start = {}, 0
+        for (table, _, name), ids in zip(self._lookups(), routed.ids, strict=True):
             dim = self._configs[table].embedding_dim
-            rows.append(flat[start : start + ids * dim].reshape(ids, dim))
+            if table in part.tables:
+                rows[name] = flat[start : start + ids * dim].reshape(ids, dim)
             start += ids * dim
         return rows
 
-    def _list(self, grads: Mapping[str, ArrayLike], last: _Batch, replicas: bool) -> list[NDArray[np.float32]]:
-        """The gradients of the features of replicas, or of the other tables; of the rest there are none."""
+    def _packed(
+        self, part: Part[_native.EmbeddingCollection], routed: _native.RoutedIds, grads: Mapping[str, ArrayLike]
+    ) -> list[Message]:
+        """The gradients of a part's features as messages; of other features it takes none."""
         found = []
-        ids = last.own.ids if replicas else last.routed.ids
-        for (table, _, name), count in zip(self._lookups(), ids, strict=True):
+        for (table, _, name), count in zip(self._lookups(), routed.ids, strict=True):
             dim = self._configs[table].embedding_dim
-            if self._is_replica(table) != replicas:
+            if table not in part.tables:
                 found.append(np.empty((0, dim), np.float32))
                 continue
             grad = np.ascontiguousarray(grads[name], np.float32)
             if grad.shape != (count, dim):
                 raise ValueError(f"the gradient of {name!r} must have the shape {(count, dim)}, and has {grad.shape}")
             found.append(grad)
-        return found
+        return routed.pack_gradient(found, summed=self._summed)
 
 
 def _step(part: Part[_native.EmbeddingCollection], received: _native.ReceivedIds, flat: NDArray[np.float32]) -> None:
