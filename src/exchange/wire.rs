@@ -90,6 +90,14 @@ impl Writer {
         }
     }
 
+    pub(super) fn u16s(&mut self, values: &[u16]) {
+        if cfg!(target_endian = "little") {
+            self.0.extend_from_slice(bytemuck::cast_slice(values));
+        } else {
+            self.values(values, u16::to_le_bytes);
+        }
+    }
+
     pub(super) fn u32s(&mut self, values: &[u32]) {
         if cfg!(target_endian = "little") {
             self.0.extend_from_slice(bytemuck::cast_slice(values));
