@@ -33,6 +33,7 @@ class TorchComm(Exchange):
         if dist.get_backend(group) != "gloo":
             raise ValueError(f"TorchComm needs a group of the backend gloo, not {dist.get_backend(group)}")
         self._group = group
+        self._rank, self._size = dist.get_rank(group), dist.get_world_size(group)
 
     def _world(self) -> dist.ProcessGroup | None:
         try:
@@ -44,12 +45,12 @@ class TorchComm(Exchange):
     @property
     def rank(self) -> int:
         """The number of this rank in the group."""
-        return dist.get_rank(self._group)
+        return self._rank
 
     @property
     def size(self) -> int:
         """The ranks of the group."""
-        return dist.get_world_size(self._group)
+        return self._size
 
     def exchange(self, operation: str, parts: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
         """Tells each rank the length of its part, then sends the parts from where they are."""
