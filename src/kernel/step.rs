@@ -6,7 +6,7 @@
 use super::dot::sum_of_squares;
 use crate::element::Element;
 use crate::element::lanes::{self, AnySliceMut};
-use crate::optim::{Noise, RUN, RowRule, StepOptions};
+use crate::optim::{Noise, RUN, RowRule, StepOptions, Wider};
 use crate::par::TileMut;
 use crate::simd::{Kernel, Simd};
 
@@ -19,7 +19,7 @@ pub(crate) struct StepRows<'a, 'g, 't, R, E> {
     /// Two states for each value and one for each row (whose tile is one column wide). Those that the rule has not are not touched.
     pub(crate) states: &'a mut [TileMut<'t, f32>; 3],
     pub(crate) rows: &'a [u32],
-    /// `[rows.len(), columns]`. Overwritten with whatever is of use on the way.
+    /// `[rows.len(), columns]`, or the columns of the wider table that this one is a part of. Overwritten with whatever is of use on the way.
     pub(crate) grads: &'g mut [f32],
     /// Room for the weights of a row.
     pub(crate) weights: &'g mut [f32],
@@ -33,11 +33,27 @@ impl<R: RowRule, E: Element> Kernel for StepRows<'_, '_, '_, R, E> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
+        match self.options.wider {
+            // What treats each column by itself never has one, and is not compiled for it.
+            Some(wider) if R::PER_ROW => self.step::<S, true>(simd, wider),
+            _ => {
+                let whole = Wider { first: 0, dim: self.table.columns().len() };
+                self.step::<S, false>(simd, whole);
+            }
+        }
+    }
+}
+
+impl<R: RowRule, E: Element> StepRows<'_, '_, '_, R, E> {
+    /// `PART`: the table is some of the columns that the gradients have.
+    #[inline(always)]
+    fn step<S: Simd, const PART: bool>(self, simd: S, wider: Wider) {
         let columns = self.table.columns();
         let dim = columns.len();
         if dim == 0 {
             return;
         }
+        let width = if PART { wider.dim } else { dim };
         let [first, second, per_row] = self.states;
         for (at, &row) in self.rows.iter().enumerate() {
             if let Some(&next) = self.next.get(at) {
@@ -56,14 +72,19 @@ impl<R: RowRule, E: Element> Kernel for StepRows<'_, '_, '_, R, E> {
             let step = StepRow {
                 rule: self.rule,
                 options: self.options,
-                grad: &mut self.grads[at * dim..(at + 1) * dim],
+                grad: &mut self.grads[at * width..(at + 1) * width],
+                first: wider.first,
                 states: [state_row::<0, R>(first, row), state_row::<1, R>(second, row)],
                 of_row: if R::PER_ROW { per_row.row(row).unwrap_or(&mut []) } else { &mut [] },
             };
             match E::erase_mut(cells) {
-                AnySliceMut::F32(weights) => step.run::<S, true>(simd, weights),
-                AnySliceMut::F16(cells) => step.run_exactly(simd, (row, columns.start), cells, &mut self.weights[..dim]),
-                AnySliceMut::BF16(cells) => step.run_exactly(simd, (row, columns.start), cells, &mut self.weights[..dim]),
+                AnySliceMut::F32(weights) => step.run::<S, true, PART>(simd, weights),
+                AnySliceMut::F16(cells) => {
+                    step.run_exactly::<S, _, PART>(simd, (row, columns.start), cells, &mut self.weights[..dim])
+                }
+                AnySliceMut::BF16(cells) => {
+                    step.run_exactly::<S, _, PART>(simd, (row, columns.start), cells, &mut self.weights[..dim])
+                }
             }
         }
     }
@@ -90,6 +111,8 @@ struct StepRow<'a, R> {
     rule: R,
     options: StepOptions,
     grad: &'a mut [f32],
+    /// Which column of the gradient is the first of the weights.
+    first: usize,
     states: [&'a mut [f32]; 2],
     /// The row's own state; nothing if the rule has none.
     of_row: &'a mut [f32],
@@ -98,13 +121,14 @@ struct StepRow<'a, R> {
 impl<R: RowRule> StepRow<'_, R> {
     /// `HERE`: the rule is compiled into the caller, which is a tenth faster for rows of f32.
     #[inline(always)]
-    fn run<S: Simd, const HERE: bool>(self, simd: S, weights: &mut [f32]) {
+    fn run<S: Simd, const HERE: bool, const PART: bool>(self, simd: S, weights: &mut [f32]) {
         let StepOptions { clip, l2, keep, max_norm, .. } = self.options;
         let grad = self.grad;
         if clip.is_some() || l2.is_some() {
             simd.call(Prepare { clip, l2, weights, grad });
         }
-        let update = Update { rule: self.rule, keep, weights, grad, states: self.states, of_row: self.of_row };
+        let (rule, first, states, of_row) = (self.rule, self.first, self.states, self.of_row);
+        let update = Update::<R, PART> { rule, keep, weights, grad, first, states, of_row };
         if HERE {
             update.run(simd)
         } else {
@@ -117,10 +141,16 @@ impl<R: RowRule> StepRow<'_, R> {
 
     /// The row at this number and first column, widened into `exact`, stepped, and rounded once.
     #[inline(always)]
-    fn run_exactly<S: Simd, E: Element>(self, simd: S, (row, column): (u32, usize), cells: &mut [E], exact: &mut [f32]) {
+    fn run_exactly<S: Simd, E: Element, const PART: bool>(
+        self,
+        simd: S,
+        (row, column): (u32, usize),
+        cells: &mut [E],
+        exact: &mut [f32],
+    ) {
         let noise = self.options.noise;
         simd.call(WidenRow { from: cells, to: exact });
-        self.run::<S, false>(simd, exact);
+        self.run::<S, false, PART>(simd, exact);
         match noise {
             Some(noise) => simd.call(RoundAtRandom { noise, row, first_column: column, from: exact, to: cells }),
             None => simd.call(Round { from: exact, to: cells }),
@@ -158,17 +188,18 @@ impl Kernel for Prepare<'_> {
     }
 }
 
-/// The rule on a whole row.
-struct Update<'a, R> {
+/// The rule on a row: on all of it, or, of a `PART`, on the columns of the gradient from `first` on.
+struct Update<'a, R, const PART: bool> {
     rule: R,
     keep: f32,
     weights: &'a mut [f32],
     grad: &'a [f32],
+    first: usize,
     states: [&'a mut [f32]; 2],
     of_row: &'a mut [f32],
 }
 
-impl<R: RowRule> Kernel for Update<'_, R> {
+impl<R: RowRule, const PART: bool> Kernel for Update<'_, R, PART> {
     type Output = ();
 
     #[inline(always)]
@@ -178,7 +209,8 @@ impl<R: RowRule> Kernel for Update<'_, R> {
             None => 0.0,
         };
         let [first, second] = self.states;
-        let (weights, grad) = (self.weights, self.grad);
+        let weights = self.weights;
+        let grad = if PART { &self.grad[self.first..self.first + weights.len()] } else { self.grad };
         let mut columns = Columns { weights, grad, first, second, factor: simd.splat(factor), keep: simd.splat(self.keep) };
         let dim = grad.len();
         let mut at = 0;
@@ -433,13 +465,13 @@ mod tests {
 
     /// Three steps of the kernel on every tier, and of the reference.
     fn check<E: Element>(make: &dyn Fn() -> Optimizer, odd: bool) {
-        let (rows, dim) = (make().rows(), make().dim());
+        let (rows, dim, width) = (make().rows(), make().dim(), make().gradient_dim());
         let mut seed = (dim as u64) << 1 | u64::from(odd);
         let values: Vec<E> = (0..rows * dim).map(|_| E::from_f32(value(&mut seed, odd))).collect();
         let mut steps: Vec<RowGradients> = Vec::new();
         for step in 0..3 {
             let named = (0..rows).filter(|row| (row + step) % 3 != 0);
-            steps.push(named.map(|row| (row, (0..dim).map(|_| value(&mut seed, odd)).collect())).collect());
+            steps.push(named.map(|row| (row, (0..width).map(|_| value(&mut seed, odd)).collect())).collect());
         }
         let mut want = make();
         let mut want_table = Table::from_slice(&values, rows, dim).unwrap();
@@ -483,6 +515,18 @@ mod tests {
         for rule in rules() {
             for dim in [1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 64, 130, 257] {
                 check_all(&|| Optimizer::new(rule, 5, dim).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn every_part_of_a_row_is_the_reference() {
+        for rule in rules().into_iter().filter(|rule| rule.states().per_row.is_some()) {
+            for (dim, first, whole) in [(1, 0, 2), (3, 4, 7), (16, 16, 33), (41, 1, 130)] {
+                let new = || Optimizer::new(rule, 5, dim).unwrap().of_columns(first..first + dim, whole).unwrap();
+                check_all(&new);
+                check_all(&|| new().with_clip_value(0.25).unwrap().with_rounding(Rounding::Stochastic { seed: 9 }));
+                check_all(&|| new().with_weight_decay(WeightDecay::Decoupled(0.3)).unwrap());
             }
         }
     }

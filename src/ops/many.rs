@@ -25,6 +25,7 @@ pub(crate) struct Lookup {
     pub(crate) pooling: Pooling,
     /// Where its columns start in the pooled output, or its rows in the values of the one that is not pooled.
     pub(crate) start: usize,
+    /// The values of a row of it.
     pub(crate) dim: usize,
 }
 
@@ -88,7 +89,7 @@ impl Workspace {
         });
     }
 
-    /// One step of every table. `values` is the gradient of the output, laid out as the forward wrote it; pooled rows are `stride` apart.
+    /// One step of every table. `values` is the gradient of the output, which lies where `lookups` say; pooled rows are `stride` apart.
     pub(crate) fn step_many(
         &mut self,
         batch: &mut Batch,
@@ -99,9 +100,9 @@ impl Workspace {
     ) -> Result<()> {
         let mut spans = Vec::new();
         let mut base = 0;
-        for table in tables.iter() {
-            let [rows, dim] = table.shape();
-            spans.push(Span { base, rows, dim });
+        for (table, optimizer) in tables.iter().zip(optimizers.iter()) {
+            let [rows, _] = table.shape();
+            spans.push(Span { base, rows, dim: optimizer.gradient_dim() });
             base += rows;
         }
         let updated: usize = batch.features().iter().zip(lookups).map(|(feature, lookup)| feature.ids.len() * lookup.dim).sum();

@@ -70,20 +70,22 @@ impl Workspace {
     ) -> Result<()> {
         let [rows, dim] = [table.rows(), table.dim()];
         optimizer.check_table(rows, dim)?;
-        self.rooms.reserve(self.parallelism.degree(), dim)?;
+        // Of the table, or of a wider one that it is some columns of.
+        let width = optimizer.gradient_dim();
+        self.rooms.reserve(self.parallelism.degree(), width)?;
         if optimizer.needs_whole_gradient() {
-            let mut summed = self.sparse_grad(gradient, rows, dim)?;
+            let mut summed = self.sparse_grad(gradient, rows, width)?;
             look_at(optimizer, &mut summed)?;
             self.step_summed(optimizer, table, &summed);
-        } else if let Some(summed) = gradient.summed([rows, dim])? {
+        } else if let Some(summed) = gradient.summed([rows, width])? {
             self.step_summed(optimizer, table, summed);
         } else {
             let run = Run { tier: self.tier, parallelism: self.parallelism };
-            let batch = gradient.take(&mut self.batch, [rows, dim], run)?;
-            let sources = gradient.sources(batch, dim, &mut self.scales)?;
-            let bytes = batch.rows().len().saturating_mul(dim * 2 * size_of::<E>());
+            let batch = gradient.take(&mut self.batch, [rows, width], run)?;
+            let sources = gradient.sources(batch, width, &mut self.scales)?;
+            let bytes = batch.rows().len().saturating_mul(width * 2 * size_of::<E>());
             let workers = run.parallelism.workers_for(bytes);
-            let spans = [Span { base: 0, rows, dim }];
+            let spans = [Span { base: 0, rows, dim: width }];
             self.shares.cut(batch.plan(), &spans, workers);
             let job = Job { sources, words: batch.plan().words(), spans: &spans, tier: self.tier };
             let rooms = &self.rooms;
@@ -102,7 +104,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// A step on gradients that have been summed by row. There are rooms for rows of this dim.
+    /// A step on gradients that have been summed by row. There are rooms for their rows.
     pub(super) fn step_summed<E: Element>(&mut self, optimizer: &mut Optimizer, table: TableViewMut<'_, E>, summed: &SparseGrad) {
         let [rows, dim] = [table.rows(), table.dim()];
         let workers = self.parallelism.workers_for(summed.values().len().saturating_mul(size_of::<f32>() + 2 * size_of::<E>()));
@@ -119,8 +121,8 @@ impl Workspace {
         let mut grids = [(Grid::from(table), grids(states, rows))];
         let (tier, rooms) = (self.tier, &self.rooms);
         par::tiles(workers, &mut grids, &self.tiles, &|tile, (table, states)| {
-            let source =
-                Summed { rows: &numbers[tile.updates.clone()], values: &summed.values()[tile.updates.start * dim..], stride: dim };
+            let (rows, width) = (&numbers[tile.updates.clone()], summed.dim());
+            let source = Summed { rows, values: &summed.values()[tile.updates.start * width..], width, stride: width };
             own.rule.prepare(own.step, StepSummed { tier, options, table, states, source, rooms });
         });
         if let Some(touched) = optimizer.touched_mut() {
@@ -192,7 +194,8 @@ impl Job<'_> {
         (heavy, rooms): (&Heavy, &Rooms),
     ) {
         let rows = &heavy.rows[tile.updates.clone()];
-        let source = Summed { rows, values: &heavy.values[tile.updates.start * heavy.stride..], stride: heavy.stride };
+        let values = &heavy.values[tile.updates.start * heavy.stride..];
+        let source = Summed { rows, values, width: self.spans[tile.grid].dim, stride: heavy.stride };
         own.rule.prepare(own.step, StepSummed { tier: self.tier, options: own.options, table, states, source, rooms });
     }
 }
@@ -317,8 +320,9 @@ impl Coming<'_> {
 #[derive(Clone, Copy)]
 struct Summed<'a> {
     rows: &'a [u32],
-    /// A row's sums lie `stride` apart from the next one's.
+    /// A row has `width` sums, which lie `stride` apart from the next one's.
     values: &'a [f32],
+    width: usize,
     stride: usize,
 }
 
@@ -336,11 +340,10 @@ impl<E: Element> WithRule for StepSummed<'_, '_, E> {
     type Output = ();
 
     fn run<R: RowRule>(mut self, rule: R) {
-        let dim = self.table.columns().len();
-        let ahead = prefetch_distance(dim * size_of::<E>());
-        let mut chunk = Chunk::new(dim, Some(self.rooms));
-        let mut weights = Room::new(dim, Some(self.rooms));
-        let Summed { rows, values, stride } = self.source;
+        let Summed { rows, values, width, stride } = self.source;
+        let ahead = prefetch_distance(width * size_of::<E>());
+        let mut chunk = Chunk::new(width, Some(self.rooms));
+        let mut weights = Room::new(width, Some(self.rooms));
         for &row in rows.iter().take(ahead) {
             fetch_row(&self.table, &self.states, row);
         }
@@ -348,7 +351,7 @@ impl<E: Element> WithRule for StepSummed<'_, '_, E> {
         while at < rows.len() {
             // A step uses up its gradients, so it gets a copy.
             let grads = chunk.copy(&values[at * stride..], stride, rows.len() - at);
-            let some = &rows[at..at + grads.len().checked_div(dim).unwrap_or(rows.len() - at)];
+            let some = &rows[at..at + grads.len().checked_div(width).unwrap_or(rows.len() - at)];
             let next = &rows[(at + ahead).min(rows.len())..(at + ahead + some.len()).min(rows.len())];
             let (table, states, weights) = (&mut self.table, &mut self.states, weights.values());
             self.tier.run(StepRows { rule, options: self.options, table, states, rows: some, grads, weights, next });

@@ -15,6 +15,7 @@ use crate::simd::{CACHE_LINE, Tier};
 pub(super) struct Span {
     pub(super) base: usize,
     pub(super) rows: usize,
+    /// The columns of its gradient.
     pub(super) dim: usize,
 }
 

@@ -1,6 +1,7 @@
 //! An optimizer with the state of one table.
 
 use super::checks;
+use super::columns::Wider;
 use super::rounding::{Noise, Rounding, StepOptions};
 use super::rule::{Rule, State};
 use crate::error::{Error, Result};
@@ -56,6 +57,8 @@ pub struct Optimizer {
     steps: u64,
     rows: usize,
     dim: usize,
+    /// What the table is some columns of, where it is.
+    pub(super) wider: Option<Wider>,
     /// Two states for each value and one for each row; those that the rule has not are empty.
     state: [Table<f32>; 3],
     /// The rows that steps have changed, where somebody wants to know.
@@ -94,6 +97,7 @@ impl Optimizer {
             steps: 0,
             rows,
             dim,
+            wider: None,
             state,
             touched: None,
         })
@@ -117,7 +121,7 @@ impl Optimizer {
     ///
     /// # Errors
     /// [`Error::InvalidHyperparameter`] when the decay is not finite or negative; [`Error::OptionConflict`] beside AdamW, which
-    /// has its own, and for a decoupled one beside FTRL, which makes the weights from its state alone.
+    /// has its own, for a decoupled one beside FTRL, which makes the weights from its state alone, and for L2 where the table is some columns of a wider one.
     pub fn with_weight_decay(self, decay: WeightDecay) -> Result<Optimizer> {
         let conflict = |reason| Err(Error::OptionConflict { option: "weight decay", optimizer: self.rule.name(), reason });
         match (decay, self.rule) {
@@ -128,7 +132,9 @@ impl Optimizer {
             }
             (WeightDecay::L2(x) | WeightDecay::Decoupled(x), _) => checks::not_negative("weight_decay", x)?,
         }
-        Ok(Optimizer { decay, ..self })
+        let optimizer = Optimizer { decay, ..self };
+        optimizer.check_whole_rows()?;
+        Ok(optimizer)
     }
 
     /// The same, with each value of a row's summed gradient brought into `-limit..=limit`, as Keras's `clipvalue`. A NaN stays.
@@ -153,10 +159,12 @@ impl Optimizer {
     /// The same, with every updated row scaled down to an L2 norm of `max` where it has a greater one.
     ///
     /// # Errors
-    /// [`Error::InvalidHyperparameter`] when the norm is not finite and above zero.
+    /// [`Error::InvalidHyperparameter`] when the norm is not finite and above zero; [`Error::OptionConflict`] where the table is some columns of a wider one.
     pub fn with_max_row_norm(self, max: f32) -> Result<Optimizer> {
         checks::positive("max_row_norm", max)?;
-        Ok(Optimizer { max_row_norm: Some(max), ..self })
+        let optimizer = Optimizer { max_row_norm: Some(max), ..self };
+        optimizer.check_whole_rows()?;
+        Ok(optimizer)
     }
 
     /// The same, with another rounding of f16 and bf16 weights.
@@ -397,6 +405,7 @@ impl Optimizer {
                 Rounding::Nearest => None,
                 Rounding::Stochastic { seed } => Some(Noise::new(seed, step)),
             },
+            wider: self.wider,
         };
         let [first, second, row] = &mut self.state;
         Parts { rule: self.rule, step, options, states: [first.view_mut(), second.view_mut(), row.view_mut()] }

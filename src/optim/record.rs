@@ -23,6 +23,17 @@ pub(crate) struct OptimizerRecord {
     rounding: RoundingRecord,
     finite_check: bool,
     pub(crate) steps: u64,
+    /// Only where the table is some columns of a wider one: what was written before there were such is what it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    columns: Option<ColumnsRecord>,
+}
+
+/// The first of some columns, and how many the wider table has.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ColumnsRecord {
+    first: usize,
+    of: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -155,6 +166,7 @@ impl Optimizer {
             },
             finite_check: self.finite_check(),
             steps: self.steps(),
+            columns: self.wider.map(|wider| ColumnsRecord { first: wider.first, of: wider.dim }),
         }
     }
 }
@@ -207,6 +219,10 @@ impl OptimizerRecord {
             RoundingRecord::Nearest => Rounding::Nearest,
             RoundingRecord::Stochastic { seed } => Rounding::Stochastic { seed },
         });
+        if let Some(ColumnsRecord { first, of }) = self.columns {
+            let end = first.saturating_add(optimizer.dim());
+            optimizer = optimizer.of_columns(first..end, of)?;
+        }
         optimizer.set_steps(self.steps);
         Ok(optimizer)
     }
@@ -241,6 +257,10 @@ mod tests {
         }
         let optimizer = Optimizer::new(Sgd::default(), 1, 1).unwrap().with_weight_decay(WeightDecay::Decoupled(0.5)).unwrap();
         assert_eq!(again(&optimizer).weight_decay(), WeightDecay::Decoupled(0.5));
+        let whole = Optimizer::new(RowWiseAdagrad::default(), 3, 2).unwrap();
+        assert!(!serde_json::to_string(&whole.record()).unwrap().contains("columns"));
+        let part = whole.of_columns(5..7, 9).unwrap();
+        assert_eq!((again(&part).columns(), again(&part).gradient_dim()), (5..7, 9));
     }
 
     #[test]
@@ -261,5 +281,11 @@ mod tests {
         assert!(refused("/hyperparameters", serde_json::json!({"lr": 0.5})));
         assert!(refused("/rounding", "up".into()));
         assert!(refused("/steps", (-1).into()));
+        let part = Optimizer::new(RowWiseAdagrad::default(), 1, 2).unwrap().of_columns(5..7, 9).unwrap().record();
+        for (first, of) in [(8, 9), (usize::MAX, 9), (0, 1)] {
+            let wrong = OptimizerRecord { columns: Some(ColumnsRecord { first, of }), ..part.clone() };
+            let states = vec![Table::zeros(1, 1).unwrap()];
+            assert!(matches!(wrong.restore([1, 2], states), Err(Error::InvalidOption { .. })), "{first} of {of}");
+        }
     }
 }

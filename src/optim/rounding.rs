@@ -1,5 +1,6 @@
 //! How new weights are rounded, and the settled numbers of one step's options.
 
+use super::columns::Wider;
 use super::philox::{RUN, philox, philox_run};
 
 /// How the new weights of an f16 or bf16 table are rounded. An f32 table's are stored as they are.
@@ -66,4 +67,6 @@ pub(crate) struct StepOptions {
     pub(crate) max_norm: Option<f32>,
     /// Rounds at random.
     pub(crate) noise: Option<Noise>,
+    /// What the gradient is of, where the table is only some of its columns. Only for rules with a state of each row, and without `l2` and `max_norm`.
+    pub(crate) wider: Option<Wider>,
 }

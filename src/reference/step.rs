@@ -29,7 +29,7 @@ use crate::table::TableViewMut;
 /// refuse such.
 ///
 /// # Panics
-/// When a row is beyond the last, or has fewer values than the table has columns.
+/// When a row is beyond the last, or has fewer values than [`Optimizer::gradient_dim`].
 pub fn step<E: Element>(optimizer: &mut Optimizer, table: TableViewMut<'_, E>, gradient: &RowGradients) -> Result<()> {
     optimizer.check_table(table.rows(), table.dim())?;
     let mut gradient = gradient.clone();
@@ -69,12 +69,14 @@ impl<E: Element> WithRule for Rows<'_, E> {
         if let Some(limit) = self.options.clip {
             clip_by_value(&mut self.gradient, limit);
         }
+        // Where the table is some columns of a wider one, the gradient is of that one.
+        let offset = self.options.wider.map_or(0, |wider| wider.first);
         for (&row, gradient) in &mut self.gradient {
             let cells = self.table.row_mut(row).expect("a row of the table");
             let [first, second, per_row] = &mut self.states;
             if let Some(decay) = self.options.l2 {
                 for column in 0..dim {
-                    gradient[column] += decay * cells[column].to_f32();
+                    gradient[offset + column] += decay * cells[column].to_f32();
                 }
             }
             let mut factor = 0.0;
@@ -88,7 +90,7 @@ impl<E: Element> WithRule for Rows<'_, E> {
                     *kept = table.view().row(row).expect("a state for each value")[column];
                 }
                 let w = cells[column].to_f32() * self.options.keep;
-                weights.push(rule.reference_update(factor, w, gradient[column], &mut state));
+                weights.push(rule.reference_update(factor, w, gradient[offset + column], &mut state));
                 for (kept, table) in state.into_iter().zip([&mut *first, &mut *second]).take(R::PER_VALUE) {
                     table.row_mut(row).expect("a state for each value")[column] = kept;
                 }

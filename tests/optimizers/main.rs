@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod columns;
 mod formulas;
 mod plain_loop;
 mod refusals;

@@ -13,7 +13,7 @@ use crate::{Recipe, assert_same_state, recipe, rules};
 
 /// Where a step's gradient comes from.
 #[derive(Clone, Copy, Debug)]
-enum Source {
+pub(super) enum Source {
     Gather,
     Bags(Pooling),
     Max,
@@ -22,7 +22,7 @@ enum Source {
     PreparedBags(Pooling),
 }
 
-const SOURCES: [Source; 9] = [
+pub(super) const SOURCES: [Source; 9] = [
     Source::Gather,
     Source::Bags(Pooling::Sum),
     Source::Bags(Pooling::Mean),
@@ -35,18 +35,18 @@ const SOURCES: [Source; 9] = [
 ];
 
 /// One step: a lookup and the gradient of its output.
-struct Step {
+pub(super) struct Step {
     source: Source,
     drawn: Drawn,
     argmax: Vec<u32>,
     grad: Vec<f32>,
     by_freq: bool,
-    want: RowGradients,
+    pub(super) want: RowGradients,
     summed: SparseGrad,
 }
 
 impl Step {
-    fn draw(case: &BagCase, source: Source, by_freq: bool, random: &mut Random) -> Step {
+    pub(super) fn draw(case: &BagCase, source: Source, by_freq: bool, random: &mut Random) -> Step {
         let (rows, dim) = (case.rows, case.dim);
         let mut drawn = case.draw(random);
         if matches!(source, Source::Max) {
@@ -78,7 +78,7 @@ impl Step {
     }
 
     /// A step of the engine.
-    fn run<E: Element>(
+    pub(super) fn run<E: Element>(
         &self,
         workspace: &mut Workspace,
         optimizer: &mut Optimizer,
@@ -163,7 +163,7 @@ proptest! {
 }
 
 /// A small batch with ids that repeat.
-fn small(dim: usize, seed: u64) -> BagCase {
+pub(super) fn small(dim: usize, seed: u64) -> BagCase {
     BagCase {
         seed,
         rows: 23,

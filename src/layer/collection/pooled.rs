@@ -96,19 +96,20 @@ impl EmbeddingBagCollection {
         Ok(())
     }
 
-    /// Steps every table by the gradient `[batch, sum of dims]` of the last forward's output.
+    /// Steps every table by the gradient `[batch, sum of dims]` of the last forward's output. The dims are
+    /// [those of the gradient](EmbeddingBagCollection::gradient_dims).
     ///
     /// # Errors
     /// [`Error::NoBackward`] before any forward, or when a table has no optimizer; [`Error::ShapeMismatch`];
     /// [`Error::NonFiniteGradient`] where an optimizer checks. No table is changed then.
     pub fn backward(&mut self, gradient: &[f32]) -> Result<()> {
         let examples = self.tables.last_forward()?;
-        let (expected, needed) = (vec![examples, self.width], examples * self.width);
+        let (lookups, width) = self.tables.gradient_lookups(|_| 1);
+        let (expected, needed) = (vec![examples, width], examples.saturating_mul(width));
         if gradient.len() != needed {
             return Err(Error::ShapeMismatch { what: "gradient", expected, needed, actual: gradient.len() });
         }
-        let lookups = self.tables.lookups.clone();
-        self.tables.step(&lookups, gradient, self.width)
+        self.tables.step(&lookups, gradient, width)
     }
 }
 

@@ -68,18 +68,19 @@ impl EmbeddingCollection {
         Ok(JaggedRows { values, parts: features.iter().map(|(_, name)| name.clone()).zip(parts).collect() })
     }
 
-    /// Steps every table by the gradient of the last forward's output, laid out as its [`values`](JaggedRows::values).
+    /// Steps every table by the gradient of the last forward's output, laid out as its [`values`](JaggedRows::values), with rows of
+    /// [the gradient's dims](EmbeddingCollection::gradient_dims).
     ///
     /// # Errors
     /// As [`EmbeddingBagCollection::backward`](crate::EmbeddingBagCollection::backward).
     pub fn backward(&mut self, gradient: &[f32]) -> Result<()> {
         self.tables.last_forward()?;
-        let parts = self.tables.batch.features().iter().zip(&self.lookups);
-        let needed = parts.map(|(feature, lookup)| feature.ids.len() * lookup.dim).sum();
+        let features = self.tables.batch.features();
+        let (lookups, needed) = self.tables.gradient_lookups(|at| features[at].ids.len());
         if gradient.len() != needed {
             return Err(Error::ShapeMismatch { what: "gradient", expected: vec![needed], needed, actual: gradient.len() });
         }
-        self.tables.step(&self.lookups, gradient, 0)
+        self.tables.step(&lookups, gradient, 0)
     }
 }
 

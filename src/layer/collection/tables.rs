@@ -134,6 +134,23 @@ impl Tables {
         Ok(examples)
     }
 
+    /// The values of a row of each feature's gradient: those of its output, or more where a table's optimizer takes gradients of whole rows for some columns of them.
+    pub(super) fn gradient_dims(&self) -> impl Iterator<Item = usize> + '_ {
+        let dim = |lookup: &Lookup| self.optimizers[lookup.table].as_ref().map_or(lookup.dim, Optimizer::gradient_dim);
+        self.lookups.iter().map(dim)
+    }
+
+    /// Where the gradient of each feature lies if they lie one behind the other, each of so many rows; and how many values they are.
+    pub(super) fn gradient_lookups(&self, rows: impl Fn(usize) -> usize) -> (Vec<Lookup>, usize) {
+        let mut start = 0usize;
+        let mut lookups = Vec::new();
+        for (at, (lookup, dim)) in self.lookups.iter().zip(self.gradient_dims()).enumerate() {
+            lookups.push(Lookup { start, dim, ..*lookup });
+            start = start.saturating_add(rows(at).saturating_mul(dim));
+        }
+        (lookups, start)
+    }
+
     /// Steps every table by the gradient of the last forward's output.
     pub(super) fn step(&mut self, lookups: &[Lookup], values: &[f32], stride: usize) -> Result<()> {
         if let Some(at) = self.optimizers.iter().position(Option::is_none) {
@@ -213,6 +230,12 @@ macro_rules! table_methods {
             /// [`Error::NoSuchTable`].
             pub fn optimizer_mut(&mut self, table: &str) -> Result<Option<&mut Optimizer>> {
                 self.tables.optimizer_mut(table)
+            }
+
+            /// The values of a row of each output's gradient: as many as the output has, or more where a table's optimizer was made
+            /// [of columns](Optimizer::of_columns).
+            pub fn gradient_dims(&self) -> Vec<usize> {
+                self.tables.gradient_dims().collect()
             }
 
             /// Changes the learning rate of every table.
