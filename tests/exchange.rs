@@ -24,6 +24,8 @@ struct World {
     configs: Vec<EmbeddingBagConfig>,
     routes: Routes,
     batches: Vec<Input>,
+    /// The tables whose owners get gradients of whole rows.
+    whole: Vec<usize>,
 }
 
 struct Input {
@@ -122,8 +124,10 @@ impl World {
             Input { ids, lengths, weights, examples }
         };
         let batches = (0..ranks).map(batch).collect();
-        let routes = Routes::new(configs.clone(), shards, ranks, wire).unwrap();
-        World { tables, configs, routes, batches }
+        // Tables whose owners get gradients of whole rows, also such as are not cut by columns.
+        let whole: Vec<usize> = (0..configs.len()).filter(|_| random.below(3) == 0).collect();
+        let routes = Routes::new(configs.clone(), shards, ranks, wire).unwrap().with_whole_rows(&whole).unwrap();
+        World { tables, configs, routes, batches, whole }
     }
 
     /// The features: which table, which key, the first column of the output.
@@ -159,6 +163,11 @@ impl World {
         self.routes.shards_of(rank).iter().map(of).collect()
     }
 
+    /// The columns of the gradient that come to a shard.
+    fn gradient_of(&self, shard: &Shard) -> Range<usize> {
+        if self.whole.contains(&shard.table) { 0..self.tables[shard.table].dim() } else { shard.columns.clone() }
+    }
+
     fn keys(&self, rank: usize) -> Vec<String> {
         (0..self.routes.streams_of(rank).len()).map(|stream| format!("{stream}")).collect()
     }
@@ -183,10 +192,10 @@ fn carried(messages: &[Vec<Vec<u8>>], to: usize) -> Vec<&[u8]> {
     messages.iter().map(|messages| messages[to].as_slice()).collect()
 }
 
-/// The part of a table's gradient that is a shard's, its rows counted from the shard's first.
-fn part(gradient: &RowGradients, shard: &Shard) -> BTreeMap<usize, Vec<f32>> {
+/// The part of a table's gradient that comes to a shard, its rows counted from the shard's first.
+fn part(gradient: &RowGradients, shard: &Shard, columns: Range<usize>) -> BTreeMap<usize, Vec<f32>> {
     let own = gradient.iter().filter(|(row, _)| shard.rows.contains(row));
-    own.map(|(row, values)| (row - shard.rows.start, values[shard.columns.clone()].to_vec())).collect()
+    own.map(|(row, values)| (row - shard.rows.start, values[columns.clone()].to_vec())).collect()
 }
 
 fn assert_gradients(got: &RowGradients, want: &RowGradients, context: &str) {
@@ -273,12 +282,14 @@ proptest! {
 
         let sent: Vec<_> = (0..ranks).map(|rank| kept[rank].pack_gradient(routes, &gradients[rank]).unwrap()).collect();
         for rank in 0..ranks {
-            let mut out = vec![f32::NAN; received[rank].examples() * routes.width_of(rank)];
+            let width = routes.gradient_width_of(rank);
+            let mut out = vec![f32::NAN; received[rank].examples() * width];
             received[rank].unpack_gradient(routes, &carried(&sent, rank), &mut out).unwrap();
             let (mut from, all) = (0, received[rank].examples());
             let stream_start = |stream: usize| received[rank].lengths()[..stream * all].iter().sum::<i32>() as usize;
-            for (number, part_of_table, _) in world.owned(rank) {
+            for (number, _, _) in world.owned(rank) {
                 let shard = &routes.shards()[number];
+                let columns = world.gradient_of(shard);
                 let config = &world.configs[shard.table];
                 let (mut got_lists, mut got_rows) = (Vec::new(), Vec::new());
                 for stream in routes.streams_of_shard(number) {
@@ -287,15 +298,15 @@ proptest! {
                         let end = at + received[rank].lengths()[stream * all + example] as usize;
                         let weight = |k: usize| received[rank].weights().map_or(1.0, |weights| weights[k]);
                         got_lists.push((at..end).map(|k| (received[rank].values()[k] as usize, weight(k))).collect::<Vec<_>>());
-                        got_rows.extend_from_slice(&out[example * routes.width_of(rank) + from..][..shard.columns.len()]);
+                        got_rows.extend_from_slice(&out[example * width + from..][..columns.len()]);
                         at = end;
                     }
-                    from += shard.columns.len();
+                    from += columns.len();
                 }
                 let cut = world.starts(shard.table).len() > 1;
                 let pooling = if cut { Pooling::Sum } else { config.pooling };
                 let got_bags = plain(&got_lists, received[rank].weights().is_some());
-                let got = reference::bag_gradient(&got_bags, pooling, &got_rows, part_of_table.dim(), false);
+                let got = reference::bag_gradient(&got_bags, pooling, &got_rows, columns.len(), false);
 
                 // One process, the examples of rank 0 first.
                 let (mut lists, mut rows) = (Vec::new(), Vec::new());
@@ -319,7 +330,7 @@ proptest! {
                 let pooling = if cut && wire != DType::F32 { Pooling::Sum } else { config.pooling };
                 let bags = plain(&lists, world.batches.iter().any(|batch| batch.weights.is_some()));
                 let want = reference::bag_gradient(&bags, pooling, &rows, config.embedding_dim, false);
-                assert_gradients(&got, &part(&want, shard), &format!("shard {number} at rank {rank}"));
+                assert_gradients(&got, &part(&want, shard, columns), &format!("shard {number} at rank {rank}"));
             }
         }
 
@@ -338,7 +349,7 @@ proptest! {
         out.push(0.0);
         prop_assert!(kept[to].pack_gradient(routes, &out).is_err());
         let messages = carried(&sent, to);
-        let out = vec![0.0; received[to].examples() * routes.width_of(to)];
+        let out = vec![0.0; received[to].examples() * routes.gradient_width_of(to)];
         damage(&mut random, messages[from], |bytes| {
             let mut messages = messages.clone();
             messages[from] = bytes;
@@ -370,7 +381,6 @@ proptest! {
         };
         let (kept, asked): (Vec<_>, Vec<_>) = world.batches.iter().map(route).unzip();
         let received: Vec<_> = (0..ranks).map(|rank| routes.receive_ids(rank, &carried(&asked, rank), summed).unwrap()).collect();
-        let mut collections = Vec::new();
         let answers: Vec<_> = (0..ranks).map(|rank| {
             let owned = world.owned(rank);
             let config = |(number, part, keys): &(usize, Table<f32>, Vec<String>)| {
@@ -383,7 +393,6 @@ proptest! {
             let keys = world.keys(rank);
             let output = collection.forward(&KeyedJagged::from_lengths(&keys, received[rank].values(), received[rank].lengths())).unwrap();
             let rows: Vec<&[f32]> = output.keys().map(|key| output.rows(key).unwrap()).collect();
-            collections.push(rows.iter().map(|rows| rows.len()).collect::<Vec<_>>());
             received[rank].pack(routes, &rows).unwrap()
         }).collect();
 
@@ -416,12 +425,12 @@ proptest! {
             kept[rank].pack_gradient(routes, &rows, summed).unwrap()
         }).collect();
         for rank in 0..ranks {
-            let mut out = vec![f32::NAN; collections[rank].iter().sum()];
+            let mut out = vec![f32::NAN; received[rank].gradient_len(routes)];
             received[rank].unpack_gradient(routes, &carried(&sent, rank), &mut out).unwrap();
-            let mut slots = collections[rank].iter();
             let mut start = 0;
-            for (number, shard_table, _) in world.owned(rank) {
+            for (number, _, _) in world.owned(rank) {
                 let shard = &routes.shards()[number];
+                let columns = world.gradient_of(shard);
                 let dim = world.configs[shard.table].embedding_dim;
                 let (mut got_rows, mut got) = (Vec::new(), Vec::new());
                 for stream in routes.streams_of_shard(number) {
@@ -429,11 +438,11 @@ proptest! {
                     let first = lengths[..stream * ranks].iter().sum::<i32>() as usize;
                     let count = lengths[stream * ranks..(stream + 1) * ranks].iter().sum::<i32>() as usize;
                     got_rows.extend(received[rank].values()[first..first + count].iter().map(|&row| Some(row as usize)));
-                    let size = slots.next().unwrap();
+                    let size = count * columns.len();
                     got.extend_from_slice(&out[start..start + size]);
                     start += size;
                 }
-                let got = reference::gather_gradient(&got_rows, &got, shard_table.dim(), None, false);
+                let got = reference::gather_gradient(&got_rows, &got, columns.len(), None, false);
                 let (mut rows, mut values) = (Vec::new(), Vec::new());
                 for (at, (_, key, _)) in world.lookups().into_iter().enumerate().filter(|(_, (table, _, _))| *table == shard.table) {
                     for (batch, gradient) in world.batches.iter().zip(&gradients) {
@@ -450,7 +459,7 @@ proptest! {
                     }
                 }
                 let want = reference::gather_gradient(&rows, &values, dim, None, false);
-                assert_gradients(&got, &part(&want, shard), &format!("shard {number} at rank {rank}"));
+                assert_gradients(&got, &part(&want, shard, columns), &format!("shard {number} at rank {rank}"));
             }
         }
         let (from, to) = (random.below(ranks), random.below(ranks));

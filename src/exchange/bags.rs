@@ -364,13 +364,13 @@ impl RoutedBags {
     }
 
     fn gradient_message(&self, routes: &Routes, owner: usize, own: &Owner, gradient: &[f32]) -> Result<Vec<u8>> {
-        let values: usize = own.slots.iter().map(|slot| self.rows(owner, slot) * slot.width).sum();
+        let values: usize = own.slots.iter().map(|slot| self.rows(owner, slot) * slot.gradient.width).sum();
         let mut message = Writer::new(Kind::Gradients, self.examples as u32, values * routes.wire.size())?;
         let mut scaled = Vec::new();
         for slot in &own.slots {
-            let lookup = &routes.lookups[slot.lookup];
+            let start = routes.lookups[slot.lookup].start + slot.gradient.column;
             for bag in self.bags(owner, slot) {
-                let row = &gradient[bag * routes.width + lookup.start + slot.column..][..slot.width];
+                let row = &gradient[bag * routes.width + start..][..slot.gradient.width];
                 match &self.divisors[slot.lookup] {
                     Some(found) => {
                         scaled.clear();
@@ -435,14 +435,14 @@ impl ReceivedBags {
         Ok(messages)
     }
 
-    /// The gradient of the collection's output, from the messages of all ranks: `out` is `[examples, width_of(rank)]`. Bags without ids have zeros.
+    /// The gradient of the collection's output, from the messages of all ranks: `out` is `[examples, gradient_width_of(rank)]`. Bags without ids have zeros.
     ///
     /// # Errors
     /// [`Error::DamagedMessage`]; [`Error::ShapeMismatch`] when `out` is of another size.
     pub fn unpack_gradient(&self, routes: &Routes, messages: &[&[u8]], out: &mut [f32]) -> Result<()> {
         let own = &routes.owners[self.rank];
         check_count(messages.len(), self.examples.len())?;
-        check_values("gradient", &[self.examples(), own.width], out.len())?;
+        check_values("gradient", &[self.examples(), own.gradient_width], out.len())?;
         if own.slots.iter().any(|slot| routes.lookups[slot.lookup].cut) {
             out.fill(0.0);
         }
@@ -454,9 +454,9 @@ impl ReceivedBags {
             }
             for slot in &own.slots {
                 let rows = self.present(routes, from, slot).count();
-                let block = Block::read(&mut reader, rows, slot.width, routes.wire)?;
+                let block = Block::read(&mut reader, rows, slot.gradient.width, routes.wire)?;
                 for (row, example) in self.present(routes, from, slot).enumerate() {
-                    block.copy(row, &mut out[example * own.width + slot.from..][..slot.width]);
+                    block.copy(row, &mut out[example * own.gradient_width + slot.gradient.from..][..slot.gradient.width]);
                 }
             }
             reader.end()?;

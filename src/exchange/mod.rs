@@ -9,6 +9,9 @@
 //! The order of everything is fixed: examples of rank 0, then those of rank 1, and so on. So what an owner computes is what one process would
 //! compute of the batches put one behind the other, to the bit. The one exception is the forward of bags whose table is cut by rows: the owners'
 //! sums are added in the order of their rows, and divided after that. [`reference::pool_in_parts`](crate::reference::pool_in_parts) is that sum.
+//!
+//! An optimizer that looks at a row as a whole can train tables that are cut by columns, too: their owners get gradients of whole rows
+//! ([`Routes::with_whole_rows`]), and their optimizers are [of columns](crate::Optimizer::of_columns).
 
 mod bags;
 mod distinct;

@@ -61,6 +61,18 @@ pub(super) struct Slot {
     pub(super) from: usize,
     /// Its first column of its feature.
     pub(super) column: usize,
+    /// The columns of the gradient that go to the shard.
+    pub(super) gradient: SlotGradient,
+}
+
+/// The part of a feature's gradient that goes to one shard: its own columns, or whole rows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SlotGradient {
+    pub(super) width: usize,
+    /// Its first column of the gradient that the owner puts together.
+    pub(super) from: usize,
+    /// Its first column of its feature.
+    pub(super) column: usize,
 }
 
 /// What one rank has.
@@ -71,6 +83,8 @@ pub(super) struct Owner {
     pub(super) slots: Vec<Slot>,
     /// The columns of its output.
     pub(super) width: usize,
+    /// The columns of its output's gradient.
+    pub(super) gradient_width: usize,
 }
 
 /// How tables are cut into shards, and what follows for the ids and vectors of every feature.
@@ -134,12 +148,47 @@ impl Routes {
                     owner.streams.len() - 1
                 });
                 own.slots.push(At { owner: shard.owner, at: owner.slots.len() });
-                let width = shard.columns.len();
-                owner.slots.push(Slot { stream, lookup, width, from: owner.width, column: shard.columns.start });
+                let (width, column) = (shard.columns.len(), shard.columns.start);
+                let gradient = SlotGradient { width, from: owner.gradient_width, column };
+                owner.slots.push(Slot { stream, lookup, width, from: owner.width, column, gradient });
                 owner.width += width;
+                owner.gradient_width += width;
             }
         }
         Ok(Routes { tables, shards, lookups, owners, width: start, wire })
+    }
+
+    /// The same with gradients of whole rows for the owners of these tables' columns: for rules that look at a row as a whole, and optimizers that are
+    /// [of columns](crate::Optimizer::of_columns).
+    ///
+    /// ```
+    /// use hotrow::exchange::{Routes, Shard};
+    /// use hotrow::{DType, EmbeddingBagConfig};
+    ///
+    /// let tables = vec![EmbeddingBagConfig::new("items", 10, 6, ["seen"])];
+    /// let shards = [0, 1].map(|owner| Shard { table: 0, owner, rows: 0..10, columns: 3 * owner..3 * owner + 3 });
+    /// let routes = Routes::new(tables, shards.to_vec(), 2, DType::F32)?.with_whole_rows(&[0])?;
+    /// assert_eq!((routes.width_of(1), routes.gradient_width_of(1)), (3, 6));
+    /// # Ok::<(), hotrow::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::InvalidSharding`] when there is no such table.
+    pub fn with_whole_rows(mut self, tables: &[usize]) -> Result<Routes> {
+        if let Some(table) = tables.iter().find(|&&table| table >= self.tables.len()) {
+            let problem = format!("gradients of whole rows are asked for table {table}, and there are {}", self.tables.len());
+            return Err(Error::InvalidSharding { problem });
+        }
+        for owner in &mut self.owners {
+            owner.gradient_width = 0;
+            for slot in &mut owner.slots {
+                let lookup = &self.lookups[slot.lookup];
+                let (width, column) = if tables.contains(&lookup.table) { (lookup.dim, 0) } else { (slot.width, slot.column) };
+                slot.gradient = SlotGradient { width, from: owner.gradient_width, column };
+                owner.gradient_width += width;
+            }
+        }
+        Ok(self)
     }
 
     /// How many ranks there are.
@@ -174,6 +223,11 @@ impl Routes {
     /// The columns of a rank's collection's output.
     pub fn width_of(&self, rank: usize) -> usize {
         self.owners[rank].width
+    }
+
+    /// The columns of the gradient of that output: more where owners of columns get [whole rows](Routes::with_whole_rows).
+    pub fn gradient_width_of(&self, rank: usize) -> usize {
+        self.owners[rank].gradient_width
     }
 
     /// The columns of the output, of tables without shards too.
@@ -284,5 +338,12 @@ mod tests {
         assert_eq!((routes.shards_of(0), routes.shards_of(1)), (&[0, 2, 3][..], &[1][..]));
         assert_eq!((routes.streams_of_shard(2), routes.streams_of_shard(3)), (vec![0, 1], vec![2]));
         assert!(routes.is_whole());
+        assert_eq!((routes.gradient_width_of(0), routes.gradient_width_of(1)), (2 * 3 + 3, 2));
+        let routes = routes.with_whole_rows(&[0]).unwrap();
+        assert_eq!((routes.width_of(0), routes.width_of(1)), (2 * 3 + 3, 2));
+        // Both of rank 0's shards have both features.
+        assert_eq!((routes.gradient_width_of(0), routes.gradient_width_of(1)), (2 * 2 * 4 + 3, 2 * 4));
+        let error = routes.with_whole_rows(&[1, 2]).unwrap_err().to_string();
+        assert_eq!(error, "sharding: gradients of whole rows are asked for table 2, and there are 2");
     }
 }

@@ -8,7 +8,7 @@ use crate::layer::KeyedJagged;
 
 use super::distinct::Distinct;
 use super::ids::{Listed, put_distinct};
-use super::routes::{Owner, Routes, Slot};
+use super::routes::{Owner, Routes, Slot, SlotGradient};
 use super::vectors::{self, Block};
 use super::wire::{Kind, Reader, Writer};
 use super::{check_count, check_values, filled, room};
@@ -218,16 +218,17 @@ impl RoutedIds {
 }
 
 fn gradient_message(routes: &Routes, own: &Owner, sent: &[Sent], gradients: &[&[f32]], summed: bool) -> Result<Vec<u8>> {
-    let values: usize = own.slots.iter().map(|slot| sent[slot.stream].travelling(summed) * slot.width).sum();
+    let values: usize = own.slots.iter().map(|slot| sent[slot.stream].travelling(summed) * slot.gradient.width).sum();
     let mut message = Writer::new(Kind::Gradients, sent.len() as u32, values * routes.wire.size())?;
     for slot in &own.slots {
         let sent = &sent[slot.stream];
         let dim = routes.lookups[slot.lookup].dim;
-        let row = |place: usize| &gradients[slot.lookup][place * dim + slot.column..][..slot.width];
+        let SlotGradient { width, column, .. } = slot.gradient;
+        let row = |place: usize| &gradients[slot.lookup][place * dim + column..][..width];
         if summed && sent.index.is_some() {
-            let mut sums = filled(sent.distinct * slot.width, 0.0f32)?;
+            let mut sums = filled(sent.distinct * width, 0.0f32)?;
             for (at, place) in sent.places().enumerate() {
-                let sum = &mut sums[sent.number(at) * slot.width..][..slot.width];
+                let sum = &mut sums[sent.number(at) * width..][..width];
                 sum.iter_mut().zip(row(place)).for_each(|(sum, x)| *sum += x);
             }
             vectors::put(&mut message, &sums, routes.wire);
@@ -284,6 +285,12 @@ impl ReceivedIds {
         routes.owners[self.rank].slots.iter().map(|slot| self.rows(slot) * slot.width).sum()
     }
 
+    /// How many values their gradients have, all together: more than they, where owners of columns get
+    /// [whole rows](Routes::with_whole_rows).
+    pub fn gradient_len(&self, routes: &Routes) -> usize {
+        routes.owners[self.rank].slots.iter().map(|slot| self.rows(slot) * slot.gradient.width).sum()
+    }
+
     fn check(&self, own: &Owner, what: &'static str, sizes: impl ExactSizeIterator<Item = usize>) -> Result<()> {
         check_values("lists of rows", &[own.slots.len()], sizes.len())?;
         own.slots.iter().zip(sizes).try_for_each(|(slot, size)| check_values(what, &[self.rows(slot), slot.width], size))
@@ -321,24 +328,26 @@ impl ReceivedIds {
         Ok(messages)
     }
 
-    /// The gradients of the collection's outputs, from the messages of all ranks: `[ids, columns]` of each output, one behind the other.
+    /// The gradients of the collection's outputs, from the messages of all ranks: `[ids, columns]` of each output, one behind the other; of all columns
+    /// of the table where its owners get [whole rows](Routes::with_whole_rows).
     ///
     /// # Errors
     /// [`Error::DamagedMessage`]; [`Error::ShapeMismatch`] when `out` is of another size.
     pub fn unpack_gradient(&self, routes: &Routes, messages: &[&[u8]], out: &mut [f32]) -> Result<()> {
         let own = &routes.owners[self.rank];
         check_count(messages.len(), self.ranks)?;
-        check_values("gradient", &[self.output_len(routes)], out.len())?;
+        check_values("gradient", &[self.gradient_len(routes)], out.len())?;
         for (from, message) in messages.iter().enumerate() {
             let (mut reader, _) = Reader::open(message, from, Kind::Gradients)?;
             let mut start = 0;
             for slot in &own.slots {
                 let (_, range) = self.list(slot, from);
-                let block = Block::read(&mut reader, range.len(), slot.width, routes.wire)?;
+                let width = slot.gradient.width;
+                let block = Block::read(&mut reader, range.len(), width, routes.wire)?;
                 for (row, place) in range.enumerate() {
-                    block.copy(row, &mut out[start + place * slot.width..][..slot.width]);
+                    block.copy(row, &mut out[start + place * width..][..width]);
                 }
-                start += self.rows(slot) * slot.width;
+                start += self.rows(slot) * width;
             }
             reader.end()?;
         }
