@@ -73,13 +73,15 @@ impl EmbeddingBagCollection {
         Ok(array)
     }
 
-    /// Steps every table by the gradient `[batch, output_dim]` of the last forward's output.
+    /// Steps every table by the gradient `[batch, output_dim]` of the last forward's output. A table whose optimizer was given `columns` has all columns of the
+    /// whole table in it.
     fn backward(&self, grad: &Bound<'_, PyAny>) -> Result<()> {
         let last = self.tables.last();
         let Some(&examples) = last.rows.first() else {
             return Err(Failure::Value("there was no forward whose ids a backward could use".into()));
         };
-        let (_array, values) = floats(grad, "grad", &[examples, self.width])?;
+        let width = self.tables.with(grad.py(), |engine| engine.gradient_dims().into_iter().sum());
+        let (_array, values) = floats(grad, "grad", &[examples, width])?;
         self.tables.apart(&values, "grad")?;
         pool::allocate_locked(grad.py(), last.bytes, self.tables.is_free(), |place| {
             let mut engine = self.tables.lock();

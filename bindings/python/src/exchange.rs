@@ -32,8 +32,14 @@ pub(crate) struct Routes {
 #[pymethods]
 impl Routes {
     #[new]
-    #[pyo3(signature = (configs, shards, ranks, *, wire_dtype="float32"))]
-    fn new(configs: &Bound<'_, PyAny>, shards: Vec<ShardOf>, ranks: usize, wire_dtype: &str) -> Result<Routes> {
+    #[pyo3(signature = (configs, shards, ranks, *, wire_dtype="float32", whole_rows=vec![]))]
+    fn new(
+        configs: &Bound<'_, PyAny>,
+        shards: Vec<ShardOf>,
+        ranks: usize,
+        wire_dtype: &str,
+        whole_rows: Vec<usize>,
+    ) -> Result<Routes> {
         let configs: Vec<TableConfig> = configs.try_iter()?.map(|config| TableConfig::of(&config?)).collect::<Result<_>>()?;
         let tables = configs.iter().map(|config| (config.name().to_owned(), config.features().to_vec())).collect();
         let shard = |(table, owner, row, row_end, column, column_end)| Shard {
@@ -45,6 +51,7 @@ impl Routes {
         let shards = shards.into_iter().map(shard).collect();
         let wire = options::kind(wire_dtype)?.dtype();
         let routes = exchange::Routes::new(configs.iter().map(TableConfig::pooled).collect(), shards, ranks, wire)?;
+        let routes = routes.with_whole_rows(&whole_rows)?;
         Ok(Routes { routes: Arc::new(routes), tables })
     }
 

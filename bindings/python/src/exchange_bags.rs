@@ -122,10 +122,10 @@ impl ReceivedBags {
         Ok(arrays(py, messages))
     }
 
-    /// The gradient of that output.
+    /// The gradient of that output, with whole rows of the tables whose owners get them.
     fn unpack_gradient<'py>(&self, py: Python<'py>, messages: Vec<Bound<'py, PyAny>>) -> Result<Bound<'py, PyUntypedArray>> {
         let messages = Messages::of(&messages)?;
-        let shape = self.shape();
+        let shape = [self.received.examples(), self.routes.gradient_width_of(self.rank)];
         let array = new_array(py, numpy::dtype::<f32>(py), &shape)?;
         let mut rows = RawRows::of(&array, Kind::F32, &shape)?;
         messages.run(py, 0, |messages| {

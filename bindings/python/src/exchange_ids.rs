@@ -95,10 +95,10 @@ impl ReceivedIds {
         Ok(arrays(py, messages))
     }
 
-    /// The gradients of those outputs, `[ids, columns]` of each, one behind the other.
+    /// The gradients of those outputs, `[ids, columns]` of each, one behind the other; whole rows of the tables whose owners get them.
     fn unpack_gradient<'py>(&self, py: Python<'py>, messages: Vec<Bound<'py, PyAny>>) -> Result<Bound<'py, PyUntypedArray>> {
         let messages = Messages::of(&messages)?;
-        let size = self.received.output_len(&self.routes);
+        let size = self.received.gradient_len(&self.routes);
         let array = new_array(py, numpy::dtype::<f32>(py), &[size])?;
         let mut rows = RawRows::of(&array, Kind::F32, &[size])?;
         messages.run(py, 0, |messages| {

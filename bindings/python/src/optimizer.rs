@@ -231,9 +231,13 @@ impl Optimizer {
             dtype: dtype.or_else(|| RawRows::is_bits(&table.array()).then_some("bfloat16")),
         };
         let arrays = GradientArrays::of(ids, grad, options)?;
-        let dim = table.raw().dim;
+        let state = self.state(ids.py());
+        let (whose, dim) = match state.get() {
+            own if own.gradient_dim > own.dim => ("the whole table's", own.gradient_dim),
+            _ => ("the table's", table.raw().dim),
+        };
         if arrays.dim() != dim {
-            return Err(Failure::Value(format!("the table's rows have {dim} values, and the gradient's have {}", arrays.dim())));
+            return Err(Failure::Value(format!("{whose} rows have {dim} values, and the gradient's have {}", arrays.dim())));
         }
         let raw = arrays.raw()?;
         self.apply(ids.py(), &table, arrays.ids(), Source::Lookup(&raw))

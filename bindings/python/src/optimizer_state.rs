@@ -25,6 +25,8 @@ pub(crate) struct State {
     tables: Vec<(&'static str, RawTable)>,
     pub(crate) rows: usize,
     pub(crate) dim: usize,
+    /// The columns of a gradient: more, where the table is some columns of a wider one.
+    pub(crate) gradient_dim: usize,
 }
 
 impl State {
@@ -37,7 +39,8 @@ impl State {
 
     fn of(optimizer: Optimizer) -> Result<State> {
         let tables = optimizer.state().map(|(name, table)| (name, RawTable::of_table(table))).collect();
-        Ok(State { tables, rows: optimizer.rows(), dim: optimizer.dim(), optimizer: Mutex::new(optimizer) })
+        let [rows, dim, gradient_dim] = [optimizer.rows(), optimizer.dim(), optimizer.gradient_dim()];
+        Ok(State { tables, rows, dim, gradient_dim, optimizer: Mutex::new(optimizer) })
     }
 
     /// The optimizer that [`dict`](State::dict) wrote, for a table of this shape if one is given.
@@ -222,6 +225,7 @@ impl Numbers {
             max_row_norm: optimizer.max_row_norm(),
             rounding: optimizer.rounding(),
             finite_check: optimizer.finite_check(),
+            columns: Some((optimizer.columns().start, optimizer.gradient_dim())).filter(|&whole| whole != (0, optimizer.dim())),
         };
         Numbers { rule: optimizer.rule(), shape: [optimizer.rows(), optimizer.dim()], options, steps: optimizer.steps() }
     }
@@ -271,6 +275,8 @@ struct Options {
     max_row_norm: Option<f32>,
     rounding: Rounding,
     finite_check: bool,
+    /// The first column and the dim of the wider table that the table is some columns of.
+    columns: Option<(usize, usize)>,
 }
 
 impl Options {
@@ -297,6 +303,10 @@ impl Options {
             }
             Some(seed) => Rounding::Stochastic { seed: u64::of("stochastic_rounding", &seed)? },
         };
+        let columns = |given: Bound<'_, PyAny>| {
+            let wrong = "columns must be two whole numbers: which is the first, and how many the whole table has";
+            given.extract::<(usize, usize)>().map_err(|_| Failure::Type(wrong.into()))
+        };
         Ok(Options {
             decay,
             clip_value: given.number("clip_value")?,
@@ -304,6 +314,7 @@ impl Options {
             max_row_norm: given.number("max_row_norm")?,
             rounding,
             finite_check: given.number("finite_check")?.unwrap_or(false),
+            columns: given.take("columns")?.map(columns).transpose()?,
         })
     }
 
@@ -318,6 +329,10 @@ impl Options {
         }
         if let Some(max) = self.max_row_norm {
             optimizer = optimizer.with_max_row_norm(max)?;
+        }
+        if let Some((first, whole)) = self.columns {
+            let end = first.saturating_add(optimizer.dim());
+            optimizer = optimizer.of_columns(first..end, whole)?;
         }
         Ok(optimizer)
     }
@@ -345,6 +360,9 @@ impl Options {
         }
         if self.finite_check {
             true.put("finite_check", into)?;
+        }
+        if let Some(columns) = self.columns {
+            into.set_item("columns", columns)?;
         }
         Ok(())
     }

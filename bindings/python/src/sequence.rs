@@ -77,7 +77,8 @@ impl EmbeddingCollection {
         Ok(dict)
     }
 
-    /// Steps every table by the gradients of the last forward's output, under the same names and of the same shapes.
+    /// Steps every table by the gradients of the last forward's output, under the same names and of the same shapes. Those of a table whose optimizer was given
+    /// `columns` have all columns of the whole table.
     fn backward(&self, grads: &Bound<'_, PyAny>) -> Result<()> {
         let py = grads.py();
         let last = self.tables.last();
@@ -85,8 +86,9 @@ impl EmbeddingCollection {
             return Err(Failure::Value("there was no forward whose ids a backward could use".into()));
         }
         let mut parts = Vec::new();
-        for ((key, dim), &rows) in self.outputs.iter().zip(&last.rows) {
-            let (array, values) = floats(&grads.get_item(key)?, key, &[rows, *dim])?;
+        let dims = self.tables.with(py, |engine| engine.gradient_dims());
+        for (((key, _), dim), &rows) in self.outputs.iter().zip(dims).zip(&last.rows) {
+            let (array, values) = floats(&grads.get_item(key)?, key, &[rows, dim])?;
             parts.push((array, values));
         }
         let total = parts.iter().map(|(_, values)| values.len()).sum();
