@@ -571,7 +571,9 @@ class Optimizer:
 
     Options of all: `weight_decay` with `weight_decay_mode` "l2" or "decoupled", `clip_value`, `clip_norm`,
     `max_row_norm`, `stochastic_rounding` (a seed: float16 and bfloat16 weights are rounded at random, the same way
-    every time), and `finite_check`, which refuses gradients that are not finite.
+    every time), and `finite_check`, which refuses gradients that are not finite. `columns=(first, of)` says of
+    `rowwise_adagrad` and `partial_rowwise_adam` that the table is some columns of one that has so many: gradients have
+    all of them, and the state of a row is made from all.
 
     >>> import numpy as np
     >>> import hotrow
@@ -707,7 +709,10 @@ class EmbeddingBagCollection:
         """
 
     def backward(self, grad: ArrayLike) -> None:
-        """Steps every table by the gradient `[batch, output_dim]` of the last forward's output."""
+        """Steps every table by the gradient `[batch, output_dim]` of the last forward's output.
+
+        A table whose optimizer was given `columns` has all columns of the whole table in it.
+        """
 
     def with_optimizer(self, rule: str, **hyperparameters: Any) -> EmbeddingBagCollection:
         """Trains every table by an optimizer of this rule, as `Optimizer` takes it. Returns the collection."""
@@ -781,7 +786,10 @@ class EmbeddingCollection:
         """Looks up every id of every feature: `[ids, dim]` by feature, or `feature@table` if several do."""
 
     def backward(self, grads: Mapping[str, ArrayLike]) -> None:
-        """Steps every table by the gradients of the last forward's output, under the same names."""
+        """Steps every table by the gradients of the last forward's output, under the same names.
+
+        Those of a table whose optimizer was given `columns` have all columns of the whole table.
+        """
 
     def with_optimizer(self, rule: str, **hyperparameters: Any) -> EmbeddingCollection:
         """Trains every table by an optimizer of this rule, as `Optimizer` takes it. Returns the collection."""
@@ -834,10 +842,12 @@ class Routes:
         ranks: int,
         *,
         wire_dtype: str = "float32",
+        whole_rows: Sequence[int] = ...,
     ) -> Routes:
         """Shards as (table, owner, rows from, rows to, columns from, columns to).
 
-        Tables without any are not exchanged.
+        Tables without any are not exchanged. To the owners of columns of the tables `whole_rows` go gradients of all
+        columns.
         """
 
     @property
@@ -931,7 +941,7 @@ class ReceivedBags:
         """The output of the owner's collection as a message for each rank."""
 
     def unpack_gradient(self, messages: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """The gradient of that output."""
+        """The gradient of that output, with whole rows of the tables whose owners get them."""
 
 @final
 class RoutedIds:
@@ -963,7 +973,10 @@ class ReceivedIds:
         """The outputs of the owner's collection as a message for each rank."""
 
     def unpack_gradient(self, messages: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """The gradients of those outputs, `[ids, columns]` of each, one behind the other."""
+        """The gradients of those outputs, `[ids, columns]` of each, one behind the other.
+
+        Of tables whose owners get whole rows they have all columns.
+        """
 
 def refusal(reason: str) -> NDArray[np.uint8]:
     """A message that says, instead of what the other ranks expect, why it does not come."""

@@ -52,6 +52,15 @@ WHOLE_ROW_RULES = ("rowwise_adagrad", "partial_rowwise_adam")
 LOOKUPS = [(config, key) for config in CONFIGS for key in config.feature_names]
 
 
+CROSSED = [(pooling, dtype) for pooling in ("sum", "mean", "sqrtn") for dtype in ("float32", "float16", "bfloat16")]
+
+
+def crossed(number: int) -> list[EmbeddingBagConfig]:
+    """The tables with other poolings and types of values: three numbers one after the other have all pairs of them."""
+    pairs = [CROSSED[(number * len(CONFIGS) + at) % len(CROSSED)] for at in range(len(CONFIGS))]
+    return [replace(config, pooling=pair[0], dtype=pair[1]) for config, pair in zip(CONFIGS, pairs, strict=True)]
+
+
 def planned(kind: str, ranks: int) -> Plan:
     """A plan for a kind, or for one of each."""
     local = 2 if ranks % 2 == 0 else 1
@@ -71,7 +80,7 @@ def expected_output(
 ) -> NDArray[np.float32]:
     """What one process has, but for tables whose rows are at several ranks."""
     parts, start = [], 0
-    for config, key in LOOKUPS:
+    for config, key in [(each, key) for each in single.configs for key in each.feature_names]:
         starts = starts_of(placement, config.name)
         end = start + config.embedding_dim
         if len(starts) > 1:
@@ -83,7 +92,13 @@ def expected_output(
 
 
 def check(
-    rng: np.random.Generator, placement: Plan, *, optimizer: tuple[str, dict[str, Any]], steps: int = 3, weighted: bool
+    rng: np.random.Generator,
+    placement: Plan,
+    *,
+    optimizer: tuple[str, dict[str, Any]],
+    steps: int = 3,
+    weighted: bool,
+    configs: list[EmbeddingBagConfig] = CONFIGS,
 ) -> None:
     """Trains at all ranks and in one process, and compares everything."""
     ranks = placement.world_size
@@ -99,7 +114,7 @@ def check(
     groups = int(rng.integers(1, 6))
 
     def work(comm: ThreadComm) -> Any:
-        collection = ShardedEmbeddingBagCollection(CONFIGS, placement, comm, seed=4, optimizer=optimizer, groups=groups)
+        collection = ShardedEmbeddingBagCollection(configs, placement, comm, seed=4, optimizer=optimizer, groups=groups)
         found = []
         for step in range(steps):
             batch = batches[step][comm.rank]
@@ -109,7 +124,7 @@ def check(
         return found
 
     found = results(ranks, work)
-    single = hotrow.EmbeddingBagCollection(CONFIGS, seed=4).with_optimizer(optimizer[0], **optimizer[1])
+    single = hotrow.EmbeddingBagCollection(configs, seed=4).with_optimizer(optimizer[0], **optimizer[1])
     for step in range(steps):
         whole = Batch.joined(batches[step])
         out = single.forward(*whole.arguments(), **whole.options())
@@ -129,23 +144,54 @@ def check(
 @pytest.mark.parametrize("rule", list(DEFAULTS))
 @pytest.mark.parametrize("kind", [*KINDS, "mixed"])
 def test_all_is_as_in_one_process(rng: np.random.Generator, kind: str, rule: str, ranks: int) -> None:
-    if rule in WHOLE_ROW_RULES and kind in ("column_wise", "mixed") and ranks > 1:
-        pytest.skip("refused")
     for weighted in (False, True):
-        check(rng, planned(kind, ranks), optimizer=(rule, {"lr": 0.1}), weighted=weighted)
+        configs = crossed(2 * ranks + weighted)
+        check(rng, planned(kind, ranks), optimizer=(rule, {"lr": 0.1}), weighted=weighted, configs=configs)
 
 
 @pytest.mark.parametrize(
-    ("kind", "options"),
+    ("kind", "rule", "options"),
     [
-        ("table_wise", {"clip_norm": 0.5, "max_row_norm": 1.0, "stochastic_rounding": 3}),
-        ("data_parallel", {"clip_norm": 0.5, "max_row_norm": 1.0, "stochastic_rounding": 2**64 - 1}),
-        ("row_wise", {"max_row_norm": 1.0, "clip_value": 0.1, "weight_decay": 0.1}),
-        ("column_wise", {"clip_value": 0.1, "weight_decay": 0.1, "weight_decay_mode": "decoupled"}),
+        ("table_wise", "adam", {"clip_norm": 0.5, "max_row_norm": 1.0, "stochastic_rounding": 3}),
+        ("data_parallel", "adam", {"clip_norm": 0.5, "max_row_norm": 1.0, "stochastic_rounding": 2**64 - 1}),
+        ("row_wise", "adam", {"max_row_norm": 1.0, "clip_value": 0.1, "weight_decay": 0.1}),
+        ("column_wise", "adam", {"clip_value": 0.1, "weight_decay": 0.1, "weight_decay_mode": "decoupled"}),
+        ("column_wise", "rowwise_adagrad", {"clip_value": 0.1, "initial_accumulator": 0.5, "weight_decay": 0.0}),
+        ("column_wise", "partial_rowwise_adam", {"weight_decay": 0.1, "weight_decay_mode": "decoupled", "beta2": 0.5}),
     ],
 )
-def test_options_of_optimizers(rng: np.random.Generator, kind: str, options: dict[str, Any]) -> None:
-    check(rng, planned(kind, 3), optimizer=("adam", {"lr": 0.1, **options}), weighted=False)
+def test_options_of_optimizers(rng: np.random.Generator, kind: str, rule: str, options: dict[str, Any]) -> None:
+    check(rng, planned(kind, 3), optimizer=(rule, {"lr": 0.1, **options}), weighted=False)
+
+
+@pytest.mark.parametrize("rule", WHOLE_ROW_RULES)
+def test_every_owner_of_columns_has_the_state_of_its_rows(rng: np.random.Generator, rule: str) -> None:
+    batches = [Batch.draw(rng, ROWS, examples) for examples in (4, 0, 6)]
+    width = sum(config.embedding_dim for config, _ in LOOKUPS)
+    grads = [rng.standard_normal((batch.examples, width)).astype(np.float32) for batch in batches]
+
+    def work(comm: ThreadComm) -> Any:
+        collection = ShardedEmbeddingBagCollection(CONFIGS, planned("column_wise", 3), comm, optimizer=(rule, {}))
+        for _ in range(2):
+            collection.forward(*batches[comm.rank].arguments(), **batches[comm.rank].options())
+            collection.backward(grads[comm.rank])
+        (part,) = collection._groups
+        state = part.collection.state_dict()["optimizers"]
+        return [(shard, state[name]) for shard, name in zip(part.shards, part.names, strict=True)]
+
+    single = hotrow.EmbeddingBagCollection(CONFIGS).with_optimizer(rule)
+    whole = Batch.joined(batches)
+    for _ in range(2):
+        single.forward(*whole.arguments(), **whole.options())
+        single.backward(np.concatenate(grads))
+    expected = single.state_dict()["optimizers"]
+    for shard, state in [found for rank in results(3, work) for found in rank]:
+        config = CONFIGS[shard[0]]
+        columns = slice(*shard[4:])
+        assert state["columns"] == (shard[4], config.embedding_dim)
+        for name, values in expected[config.name].items():
+            if isinstance(values, np.ndarray):
+                same(state[name], values if values.shape[1] == 1 else values[:, columns])
 
 
 def test_a_plan_of_ones_own(rng: np.random.Generator) -> None:
@@ -155,8 +201,9 @@ def test_a_plan_of_ones_own(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("rule", ["sgd", "rowwise_adagrad"])
 @pytest.mark.parametrize("kind", ["table_wise", "column_wise", "data_parallel"])
-def test_vectors_may_travel_rounded(rng: np.random.Generator, kind: str, dtype: Any) -> None:
+def test_vectors_may_travel_rounded(rng: np.random.Generator, kind: str, rule: str, dtype: Any) -> None:
     element = {"bfloat16": ml_dtypes.bfloat16, "float16": np.float16}[dtype]
     batches = [Batch.draw(rng, ROWS, examples) for examples in (3, 0, 5)]
     width = sum(config.embedding_dim for config, _ in LOOKUPS)
@@ -164,14 +211,14 @@ def test_vectors_may_travel_rounded(rng: np.random.Generator, kind: str, dtype: 
 
     def work(comm: ThreadComm) -> Any:
         collection = ShardedEmbeddingBagCollection(
-            CONFIGS, planned(kind, 3), comm, optimizer=("sgd", {"lr": 0.1}), wire_dtype=dtype
+            CONFIGS, planned(kind, 3), comm, optimizer=(rule, {"lr": 0.1}), wire_dtype=dtype
         )
         out = collection.forward(*batches[comm.rank].arguments(), **batches[comm.rank].options())
         collection.backward(grads[comm.rank])
         return out, [collection.gather_table(config.name) for config in CONFIGS]
 
     found = results(3, work)
-    single = hotrow.EmbeddingBagCollection(CONFIGS).with_optimizer("sgd", lr=0.1)
+    single = hotrow.EmbeddingBagCollection(CONFIGS).with_optimizer(rule, lr=0.1)
     whole = Batch.joined(batches)
     out, grad = single.forward(*whole.arguments(), **whole.options()), np.concatenate(grads)
     if kind != "data_parallel":
@@ -270,8 +317,10 @@ def test_left_out_ids(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize(
     ("kind", "rule", "options", "message"),
     [
-        ("column_wise", "rowwise_adagrad", {}, "'users' is column_wise, and rowwise_adagrad needs"),
-        ("column_wise", "partial_rowwise_adam", {}, "'users' is column_wise, and partial_rowwise_adam needs"),
+        ("column_wise", "rowwise_adagrad", {"weight_decay": 0.1}, "'users' is column_wise, and weight_decay of roww"),
+        ("column_wise", "partial_rowwise_adam", {"weight_decay": 0.1, "weight_decay_mode": "l2"}, "weight_decay of p"),
+        ("column_wise", "rowwise_adagrad", {"max_row_norm": 1.0}, "'users' is column_wise, and max_row_norm needs"),
+        ("column_wise", "rowwise_adagrad", {"clip_norm": 1.0}, "'users' is column_wise, and clip_norm needs"),
         ("column_wise", "sgd", {"max_row_norm": 1.0}, "'users' is column_wise, and max_row_norm needs"),
         ("column_wise", "sgd", {"clip_norm": 1.0}, "'users' is column_wise, and clip_norm needs"),
         ("row_wise", "sgd", {"clip_norm": 1.0}, "'users' is row_wise, and clip_norm needs"),
@@ -291,6 +340,15 @@ def test_what_no_rank_could_do_is_refused(kind: str, rule: str, options: dict[st
         1, lambda comm: ShardedEmbeddingBagCollection(CONFIGS, planned(kind, 1), comm, optimizer=(rule, options))
     )
     assert alone[0].table_names == ["users", "items", "tags", "words"]
+
+
+def test_columns_are_not_an_option() -> None:
+    optimizer = ("rowwise_adagrad", {"columns": (0, 16)})
+    for error in outcomes(
+        2, lambda comm: ShardedEmbeddingBagCollection(CONFIGS, planned("row_wise", 2), comm, optimizer=optimizer)
+    ):
+        assert isinstance(error, ValueError)
+        assert str(error) == "table 'users': which columns an optimizer has is said by the plan"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 GIB = 1 << 30
 ADAGRAD = ("rowwise_adagrad", {"lr": 0.1})
+BY_ROWS = ("rowwise_adagrad", {"lr": 0.1, "max_row_norm": 1.0})
+"""What no cut by columns could train."""
 
 
 def config(name: str, rows: int, dim: int, features: int = 1, **more: Any) -> EmbeddingBagConfig:
@@ -51,33 +53,48 @@ def test_what_is_too_much_work_is_cut_by_columns_where_that_is_exact() -> None:
     tables = [config("hot", 1000, 64), config("cold", 1000, 64)]
     options: dict[str, Any] = {"world_size": 4, "lookups": {"hot": 100, "cold": 1}}
     assert kinds(tables, **options, optimizer=("adam", {}))["hot"] == ("column_wise", [0, 1, 2, 3])
-    assert kinds(tables, **options, optimizer=ADAGRAD)["hot"] == ("row_wise", [0, 1, 2, 3])
+    assert kinds(tables, **options, optimizer=ADAGRAD)["hot"] == ("column_wise", [0, 1, 2, 3])
+    assert kinds(tables, **options, optimizer=BY_ROWS)["hot"] == ("row_wise", [0, 1, 2, 3])
     assert kinds(tables, **options, optimizer=("sgd", {"lr": 1.0, "max_row_norm": 1.0}))["hot"][0] == "row_wise"
     assert kinds(tables, **options, optimizer=("sgd", {"lr": 1.0, "clip_norm": 1.0}))["hot"][0] == "table_wise"
 
 
 def test_sums_are_reordered_only_where_that_is_worth_it() -> None:
     tables = [config("a", 1000, 64), config("b", 1000, 64)]
-    options: dict[str, Any] = {"world_size": 3, "optimizer": ADAGRAD}
+    options: dict[str, Any] = {"world_size": 3, "optimizer": BY_ROWS}
     assert kinds(tables, **options) == {"a": ("table_wise", [0]), "b": ("table_wise", [1])}
-    assert plan(tables, **options).table("a").why == "1.5 x a rank's share of work, and no exact cut makes it less"
+    assert plan(tables, **options).table("a").why == "1.5 x a rank's share of work, and no exact cut is worth it"
     assert kinds(tables, **options, lookups={"a": 100})["a"][0] == "row_wise"
     # Rows that are not summed are in no order.
     rows = [EmbeddingConfig(name=one.name, num_embeddings=1000, embedding_dim=64) for one in tables]
     assert kinds(rows, **options)["a"][0] == "row_wise"
 
 
+def test_gradients_go_to_every_owner_only_where_that_is_worth_it() -> None:
+    tables = [config("a", 1000, 64), config("b", 1000, 64)]
+    for rule, kind in [("rowwise_adagrad", "table_wise"), ("adagrad", "column_wise")]:
+        found = kinds(tables, world_size=3, optimizer=(rule, {}))
+        assert [found["a"][0], found["b"][0]] == [kind] * 2
+    found = kinds(tables, world_size=3, optimizer=ADAGRAD, lookups={"a": 100})
+    assert [found["a"][0], found["b"][0]] == ["column_wise", "table_wise"]
+    # Each row's gradient goes to one owner, and that is as exact.
+    rows = [EmbeddingConfig(name=one.name, num_embeddings=1000, embedding_dim=64) for one in tables]
+    for rule, kind in [("rowwise_adagrad", "row_wise"), ("adagrad", "column_wise")]:
+        assert kinds(rows, world_size=3, optimizer=(rule, {}))["a"][0] == kind
+
+
 def test_what_does_not_fit_is_cut() -> None:
     big = config("big", 10_000_000, 64)  # 2.4 GiB, and 38 MiB of state
     tables = [big, *(config(f"busy{i}", 100, 64) for i in range(8))]
-    options: dict[str, Any] = {"world_size": 4, "optimizer": ADAGRAD}
+    options: dict[str, Any] = {"world_size": 4, "optimizer": BY_ROWS}
     assert kinds(tables, **options, memory=3 * GIB)["big"][0] == "table_wise"
     assert kinds(tables, **options, memory=2 * GIB)["big"] == ("row_wise", [0, 1, 2, 3])
     options["local_world_size"] = 2
     assert kinds(tables, **options, memory=2 * GIB)["big"] == ("table_row_wise", [0, 1])
     assert kinds(tables, **options, memory=[GIB, GIB, 2 * GIB, 2 * GIB])["big"] == ("table_row_wise", [2, 3])
-    exact = {**options, "optimizer": ("sgd", {})}
-    assert kinds(tables, **exact, memory=[2 * GIB, GIB, 2 * GIB, GIB])["big"] == ("column_wise", [0, 2])
+    for optimizer in (("sgd", {}), ADAGRAD):
+        exact = {**options, "optimizer": optimizer}
+        assert kinds(tables, **exact, memory=[2 * GIB, GIB, 2 * GIB, GIB])["big"] == ("column_wise", [0, 2])
     with pytest.raises(ValueError, match=r"'big' needs 2.4 GiB, and fits in no cut: the ranks have 512.0 MiB to 512.0"):
         plan(tables, **options, memory=GIB // 2)
 
@@ -92,7 +109,7 @@ def test_what_no_rank_can_hold_is_placed_first() -> None:
 
 def test_a_node_is_not_enough_for_what_is_looked_up_most() -> None:
     tables = [config("hot", 1000, 64), config("cold", 1000, 64)]
-    found = kinds(tables, world_size=4, local_world_size=2, lookups={"hot": 100}, optimizer=ADAGRAD)
+    found = kinds(tables, world_size=4, local_world_size=2, lookups={"hot": 100}, optimizer=BY_ROWS)
     assert found["hot"] == ("row_wise", [0, 1, 2, 3])
 
 
@@ -100,7 +117,7 @@ def test_where_only_some_ranks_have_memory() -> None:
     big = config("big", 10_000_000, 64)  # 2.4 GiB
     options: dict[str, Any] = {"world_size": 4, "local_world_size": 2, "memory": [2 * GIB, 2 * GIB, 0, 0]}
     assert kinds([big], **options, optimizer=("sgd", {})) == {"big": ("column_wise", [0, 1])}
-    assert kinds([big], **options, optimizer=ADAGRAD) == {"big": ("table_row_wise", [0, 1])}
+    assert kinds([big], **options, optimizer=BY_ROWS) == {"big": ("table_row_wise", [0, 1])}
 
 
 def test_columns_are_cut_at_cache_lines_also_where_memory_is_short() -> None:
@@ -138,8 +155,8 @@ def test_constraints_are_kept() -> None:
     ("options", "text"),
     [
         (
-            {"constraints": {"t": "column_wise"}, "optimizer": ADAGRAD},
-            "table 't' is column_wise, and rowwise_adagrad needs the gradient of a whole row",
+            {"constraints": {"t": "column_wise"}, "optimizer": BY_ROWS},
+            "table 't' is column_wise, and max_row_norm needs a whole row",
         ),
         ({"constraints": {"t": Sharding("table_wise", [5])}}, "'t' cannot be at rank 5: there are 2 ranks"),
         ({"constraints": {"u": "row_wise"}}, "constraints name a table 'u', and the tables are ['t']"),
@@ -180,7 +197,7 @@ TABLES = st.lists(
     local=st.integers(1, 3),
     memory=st.none() | st.integers(10**5, 10**9),
     lookups=st.lists(st.sampled_from([0, 0.1, 1, 50]), min_size=6, max_size=6),
-    optimizer=st.sampled_from([None, ADAGRAD, ("adam", {}), ("sgd", {"clip_norm": 1.0})]),
+    optimizer=st.sampled_from([None, ADAGRAD, BY_ROWS, ("adam", {}), ("sgd", {"clip_norm": 1.0})]),
 )
 def test_every_plan_is_whole_and_within_memory(
     tables: list[Any], nodes: int, local: int, memory: int | None, lookups: list[float], optimizer: Any

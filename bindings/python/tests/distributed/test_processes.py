@@ -41,8 +41,6 @@ def checks(comm: Comm) -> int:
         vars(module)["results"] = results
     for kind in (*test_bags.KINDS, "mixed"):
         for rule in RULES:
-            if rule == "rowwise_adagrad" and kind in ("column_wise", "mixed") and comm.size > 1:
-                continue
             rng = np.random.default_rng([made, comm.size])
             placement = test_bags.planned(kind, comm.size)
             test_bags.check(rng, placement, optimizer=(rule, {"lr": 0.1}), weighted=made % 2 == 0)
@@ -55,7 +53,7 @@ def checks(comm: Comm) -> int:
 
 @pytest.mark.parametrize("size", [2, 3, 4])
 def test_all_is_as_in_one_process(transport: Transport, size: int) -> None:
-    assert on_ranks(transport, size, checks) == [10] * size
+    assert on_ranks(transport, size, checks) == [12] * size
 
 
 def trains_until_killed(comm: Comm, place: str) -> None:

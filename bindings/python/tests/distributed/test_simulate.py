@@ -231,6 +231,19 @@ def test_bytes_are_those_of_the_shards_columns(part: str, cost: str) -> None:
     assert whole == columns == 4 * 64 * 32 * 4
 
 
+@pytest.mark.parametrize(("part", "times"), [("cut gradients", 2.0), ("put in place", 1.0), ("update", 2.0)])
+def test_rules_that_look_at_whole_rows_ask_for_them_everywhere(part: str, times: float) -> None:
+    costs = dataclasses.replace(FREE, byte=1.0)
+    own, rows = (
+        predicted(tables(4), "column_wise", 4, costs, optimizer=rule) for rule in ("adagrad", "rowwise_adagrad")
+    )
+    # 32 columns at two owners.
+    header = 4 * messages.HEADER
+    assert rows.parts[part] - header == times * (own.parts[part] - header)
+    whole = predicted(tables(4), "table_wise", 4, costs, optimizer="rowwise_adagrad")
+    assert whole.parts == predicted(tables(4), "table_wise", 4, costs).parts
+
+
 def test_bags_that_are_cut_travel_where_they_have_ids(rng: np.random.Generator) -> None:
     costs = dataclasses.replace(FREE, byte=1.0)
     found = predicted(tables(1, rows=4000), "row_wise", 4, costs)

@@ -15,7 +15,7 @@ from hotrow.distributed.conversation import Conversation
 from hotrow.distributed.describe import describe, require_equal
 from hotrow.distributed.groups import groups_of
 from hotrow.distributed.messages import framed, together, unframed
-from hotrow.distributed.optimizers import Optimizer, Optimizers, by_table, check_optimizers
+from hotrow.distributed.optimizers import Optimizer, Optimizers, by_table, check_optimizers, takes_whole_rows
 from hotrow.distributed.part import Owned, Part
 from hotrow.distributed.sharding import Plan
 from hotrow.distributed.traffic import Traffic
@@ -83,6 +83,7 @@ class Sharded(Generic[C, Config]):
         """The tables that are exchanged, in groups, and those that every rank has: those are each rank's own."""
         replicas: list[Owned] = []
         shards: dict[str, list[Owned]] = {}
+        whole_rows: list[int] = []
         names: dict[Owned, str] = {}
         for at, config in enumerate(self._configs):
             table = self._plan.table(config.name)
@@ -91,16 +92,19 @@ class Sharded(Generic[C, Config]):
                 replicas.append(whole)
                 names[whole] = config.name
                 continue
+            if takes_whole_rows(table, self._optimizers.get(config.name)):
+                whole_rows.append(at)
             for shard in table.shards:
                 rows, columns = shard.rows, shard.columns
                 owned = (at, shard.owner, rows.start, rows.stop, columns.start, columns.stop)
                 shards.setdefault(config.name, []).append(owned)
                 names[owned] = shard.name
         size, rank = self._comm.size, self._comm.rank
+        options: dict[str, Any] = {"wire_dtype": wire_dtype, "whole_rows": whole_rows}
         exchanged = []
         for tables in groups_of(self._configs, self._plan, groups):
             own = [shard for name in shards if name in tables for shard in shards[name]]
-            exchanged.append(Part(collection, self._configs, own, size, rank, names=names, wire_dtype=wire_dtype))
+            exchanged.append(Part(collection, self._configs, own, size, rank, names=names, **options))
         # Gradients of replicas travel as they are: those of the rank itself must be those of the others.
         return exchanged, Part(collection, self._configs, replicas, 1, 0, names=names)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from hotrow.config import EmbeddingBagConfig, EmbeddingConfig
-from hotrow.distributed.optimizers import Optimizer, state_bytes
+from hotrow.distributed.optimizers import WHOLE_ROW_RULES, Optimizer, state_bytes
 
 __all__ = ["TableCost"]
 
@@ -52,8 +52,13 @@ class TableCost:
         examples = self.batch * self.world_size
         ids = examples * self.lookups / ranks
         vectors = self._vectors(examples, ids)
-        moved = F32 * ids + 2 * F32 * columns * vectors
+        moved = F32 * ids + F32 * (columns + self._gradient(columns)) * vectors
         return self._memory(ids, ids, columns, self.rows / ranks) + NETWORK * moved * self._others
+
+    @property
+    def takes_whole_rows(self) -> bool:
+        """Whether the owner of some columns would get the gradient of all."""
+        return self.optimizer is not None and self.optimizer[0] in WHOLE_ROW_RULES
 
     def work_everywhere(self) -> float:
         """A rank's work if each has the whole table: it looks up its own examples, and steps by those of all."""
@@ -61,6 +66,10 @@ class TableCost:
         ids = examples * self.lookups
         moved = F32 * ids + F32 * self.dim * self._vectors(examples, ids)
         return self._memory(self.batch * self.lookups, ids, self.dim, self.rows) + NETWORK * moved * self._others
+
+    def _gradient(self, columns: int) -> int:
+        """The columns of the gradient that comes to the owner of so many."""
+        return self.dim if self.takes_whole_rows else columns
 
     @property
     def _element(self) -> int:
@@ -79,5 +88,5 @@ class TableCost:
 
     def _memory(self, read: float, stepped: float, columns: int, rows: float) -> float:
         """Bytes of memory: rows that are looked up, gradients that are summed, and rows that are read and written."""
-        sums = stepped * columns * F32
+        sums = stepped * self._gradient(columns) * F32
         return read * columns * self._element + sums + 2 * min(stepped, rows) * self.row_bytes(columns)

@@ -16,6 +16,7 @@ __all__ = [
     "for_shard",
     "refusal",
     "state_bytes",
+    "takes_whole_rows",
 ]
 
 Optimizer: TypeAlias = tuple[str, Mapping[str, Any]]
@@ -25,7 +26,7 @@ Optimizers: TypeAlias = Mapping[str, Optimizer]
 """An optimizer for each table that is trained."""
 
 WHOLE_ROW_RULES = ("rowwise_adagrad", "partial_rowwise_adam")
-"""Rules whose state of a row depends on all of its columns."""
+"""Rules whose state of a row depends on the gradient of all of its columns."""
 
 
 def by_table(optimizer: Optimizer | Optimizers | None, configs: Sequence[EmbeddingConfig]) -> dict[str, Optimizer]:
@@ -53,6 +54,8 @@ def check_optimizers(optimizers: Optimizers, configs: Sequence[EmbeddingConfig],
     for config in configs:
         if config.name in optimizers:
             check_table(config, plan.table(config.name), optimizers[config.name])
+            if _is_given(optimizers[config.name], "columns"):
+                raise ValueError(f"table {config.name!r}: which columns an optimizer has is said by the plan")
             if plan.world_size > 1 and _is_given(optimizers[config.name], "finite_check"):
                 raise ValueError(
                     f"table {config.name!r}: finite_check could refuse a step at one rank "
@@ -72,10 +75,10 @@ def refusal(config: EmbeddingConfig, kind: Kind, optimizer: Optimizer) -> str | 
     rule, _ = optimizer
     if kind in ("table_wise", "data_parallel"):
         return None
-    if kind == "column_wise" and rule in WHOLE_ROW_RULES:
+    if kind == "column_wise" and rule in WHOLE_ROW_RULES and _has_l2(optimizer):
         return (
-            f"{rule} needs the gradient of a whole row, which no rank has: "
-            "cut it by rows, leave it whole, or use a rule that treats each column by itself"
+            f"weight_decay of {rule} needs the weights of a whole row, which no rank has, "
+            'unless weight_decay_mode is "decoupled"'
         )
     if kind == "column_wise" and _is_given(optimizer, "max_row_norm"):
         return "max_row_norm needs a whole row, which no rank has"
@@ -84,6 +87,16 @@ def refusal(config: EmbeddingConfig, kind: Kind, optimizer: Optimizer) -> str | 
     if _is_given(optimizer, "stochastic_rounding") and config.dtype != "float32":
         return "stochastic_rounding draws its numbers by the rows and columns of the whole table, which no rank has"
     return None
+
+
+def takes_whole_rows(table: TablePlan, optimizer: Optimizer | None) -> bool:
+    """Whether each owner of columns gets the gradient of all columns, to make the state of a row from."""
+    return (
+        optimizer is not None
+        and optimizer[0] in WHOLE_ROW_RULES
+        and table.kind == "column_wise"
+        and len(table.shards) > 1
+    )
 
 
 def state_bytes(optimizer: Optimizer | None, dim: int) -> int:
@@ -100,9 +113,22 @@ def _is_given(optimizer: Optimizer, option: str) -> bool:
     return value is not None and value is not False
 
 
-def for_shard(options: Mapping[str, Any], table: int, local: int) -> dict[str, Any]:
-    """The hyperparameters of table number `table` where its shard has number `local` at its owner."""
+def _has_l2(optimizer: Optimizer) -> bool:
+    """Whether weights are added to the gradient; a decay of 0 is none."""
+    options = optimizer[1]
+    return options.get("weight_decay") not in (None, 0) and options.get("weight_decay_mode") in (None, "l2")
+
+
+def for_shard(
+    options: Mapping[str, Any], table: int, local: int, columns: tuple[int, int] | None = None
+) -> dict[str, Any]:
+    """The hyperparameters of table number `table` where its shard has number `local` at its owner.
+
+    Where the shard gets gradients of whole rows, `columns` are its first one and how many these have.
+    """
     own = dict(options)
+    if columns is not None:
+        own["columns"] = columns
     if own.get("stochastic_rounding") is not None:
         # A collection adds the table's number to the seed, and should add that among all tables.
         own["stochastic_rounding"] = (own["stochastic_rounding"] + table - local) % 2**64

@@ -1,6 +1,6 @@
 """The shards that one rank has, as an ordinary collection."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Generic, TypeVar
 
 from hotrow import _native
@@ -28,11 +28,16 @@ class Part(Generic[C]):
         *,
         names: dict[Owned, str],
         wire_dtype: str = "float32",
+        whole_rows: Collection[int] = (),
     ) -> None:
-        """Tables of zeros; `names` are those of this rank's shards."""
+        """Tables of zeros; `names` are those of this rank's shards.
+
+        To the owners of columns of the tables `whole_rows` go gradients of all columns.
+        """
         self.configs = configs
         self.rank = rank
-        self.routes = _native.Routes(configs, shards, ranks, wire_dtype=wire_dtype)
+        self.whole_rows = frozenset(whole_rows)
+        self.routes = _native.Routes(configs, shards, ranks, wire_dtype=wire_dtype, whole_rows=sorted(whole_rows))
         self.keys = self.routes.keys_of(rank)
         every = self.routes.shards
         self.tables = frozenset(shard[0] for shard in every)
@@ -57,7 +62,16 @@ class Part(Generic[C]):
         """Gives every shard its table's optimizer."""
         for local, (shard, name) in enumerate(zip(self.shards, self.names, strict=True)):
             rule, options = optimizers[self.configs[shard[0]].name]
-            self.collection.set_optimizer(name, rule, **for_shard(options, shard[0], local))
+            columns = (shard[4], self._dim(shard)) if shard[0] in self.whole_rows else None
+            self.collection.set_optimizer(name, rule, **for_shard(options, shard[0], local, columns))
+
+    @property
+    def gradient_dims(self) -> list[int]:
+        """The columns of each shard's gradient."""
+        return [self._dim(shard) if shard[0] in self.whole_rows else shard[5] - shard[4] for shard in self.shards]
+
+    def _dim(self, shard: Owned) -> int:
+        return self.configs[shard[0]].embedding_dim
 
     def set_lr(self, lr: float, table: str | None) -> None:
         """Changes the learning rate of the shards of one table, or of all."""

@@ -16,8 +16,9 @@ SMALL = 1 << 20
 SMALL_SHARE = 0.01
 """It is, if that is so little of what a rank has to do."""
 
-REORDERED = 2.0
-"""Bags are cut by rows for the work's sake from so many shares on: sums over ranks are in another order."""
+COSTLY = 2.0
+"""From so many shares on a table is cut for the work's sake where that has a price: by rows where sums are in another
+order then, by columns where all gradients go to each owner."""
 
 
 def plan(
@@ -35,10 +36,11 @@ def plan(
 
     A table stays whole if a rank has the memory for it and it is no more than a rank's fair share of all work: then
     results are those of one process, bit for bit. Else it is cut by columns if the optimizer allows it, which is as
-    exact, and by rows otherwise, within a node if one suffices. Bags that are cut by rows are summed in another order:
-    where memory does not ask for it, only those that are twice a fair share or more. Tables that no rank can hold are
-    placed first, then those with the most work, where there is the least. Every rank has small ones that are not worth
-    an exchange.
+    exact, and by rows otherwise, within a node if one suffices. Bags that are cut by rows are summed in another order,
+    and where the optimizer looks at whole rows, all gradients go to each owner of columns: where memory does not ask
+    for such cuts, only those tables get them that are twice a fair share or more, and rows that are not pooled are cut
+    by rows first. Tables that no rank can hold are placed first, then those with the most work, where there is the
+    least. Every rank has small ones that are not worth an exchange.
 
     Args:
         configs: The tables.
@@ -122,13 +124,18 @@ class Places:
         if owner and (share <= 1 or len(self.left) == 1):
             return self._make(cost, "table_wise", owner, f"{share:.0%} of a rank's share of work")
         why = f"{share:.1f} x a rank's share of work" if owner else f"{bytes_text(whole)} are too much for one rank"
-        cut = self._by_columns(cost, why)
-        if cut is None and (not owner or share >= REORDERED or not isinstance(cost.config, EmbeddingBagConfig)):
-            cut = self._by_rows(cost, why)
-        if cut is not None:
-            return cut
+        bags = isinstance(cost.config, EmbeddingBagConfig)
+        costly = not owner or share >= COSTLY
+        cuts = [(self._by_columns, costly or not cost.takes_whole_rows), (self._by_rows, costly or not bags)]
+        if cost.takes_whole_rows and not bags:
+            # Without sums rows are as exact as columns, and a gradient goes to one owner alone.
+            cuts.reverse()
+        for cut, allowed in cuts:
+            found = cut(cost, why) if allowed else None
+            if found is not None:
+                return found
         if owner:
-            return self._make(cost, "table_wise", owner, f"{why}, and no exact cut makes it less")
+            return self._make(cost, "table_wise", owner, f"{why}, and no exact cut is worth it")
         raise ValueError(
             f"table {cost.config.name!r} needs {bytes_text(whole)}, and fits in no cut: "
             f"the ranks have {bytes_text(min(self.left))} to {bytes_text(max(self.left))} left"

@@ -212,7 +212,8 @@ def _step(part: Part[_native.EmbeddingCollection], received: _native.ReceivedIds
     grads, start = {}, 0
     lengths = received.lengths.reshape(len(part.keys), -1).sum(1)
     rows = dict(zip(part.keys, lengths.tolist(), strict=True))
-    features = [(config.embedding_dim, key) for config in part.collection.configs for key in config.feature_names]
+    shards = zip(part.gradient_dims, part.collection.configs, strict=True)
+    features = [(dim, key) for dim, config in shards for key in config.feature_names]
     for name, (dim, key) in zip(part.collection.outputs, features, strict=True):
         end = start + rows[key] * dim
         grads[name] = flat[start:end].reshape(-1, dim)

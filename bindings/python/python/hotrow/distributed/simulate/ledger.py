@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hotrow.config import EmbeddingBagConfig
+from hotrow.distributed.optimizers import WHOLE_ROW_RULES
 from hotrow.distributed.sharding import Plan, Shard, TablePlan
 from hotrow.distributed.simulate import messages
 from hotrow.distributed.simulate.costs import Costs
@@ -22,9 +23,10 @@ class Ledger:
     popular id. Bags of a feature are equally long.
     """
 
-    #: Bytes of ids that each rank sends to this owner, and bytes of vectors that it gets back.
+    #: Bytes of ids that each rank sends to this owner, of vectors that it gets back, and of their gradients.
     ids: Amounts
     vectors: Amounts
+    gradients: Amounts
     #: Seconds of the owner's lookups and steps, for the batches of all ranks.
     lookup: Amounts
     update: Amounts
@@ -41,9 +43,8 @@ class Ledger:
         self.ranks = placement.world_size
         self.workload = workload
         self.costs = costs
-        self.ids, self.vectors, self.lookup, self.update, self.tables, self.batches = np.zeros((6, self.ranks))
-        self.ids += messages.HEADER
-        self.vectors += messages.HEADER
+        self.ids, self.vectors, self.gradients = np.full((3, self.ranks), float(messages.HEADER))
+        self.lookup, self.update, self.tables, self.batches = np.zeros((4, self.ranks))
 
     def add_copies(self, config: EmbeddingBagConfig) -> None:
         """A table that every rank has: looked up where it is, and stepped by everybody's gradients."""
@@ -74,6 +75,8 @@ class Ledger:
 
     def _add_shard(self, config: EmbeddingBagConfig, shard: Shard, share: float, cut: bool) -> None:
         owner, columns = shard.owner, len(shard.columns)
+        # A rule that looks at whole rows asks for them at each owner of columns.
+        gradient = config.embedding_dim if self.workload.optimizer in WHOLE_ROW_RULES else columns
         ids, bags = self._own(config)
         ids *= share
         back = bags
@@ -82,11 +85,13 @@ class Ledger:
             back *= -np.expm1(self.workload.lookups[config.name] / features_of(config) * np.log1p(-share))
         self.ids[owner] += self._bytes_of_ids(config, _part(shard, config), share, cut=cut)
         self.vectors[owner] += back * columns * self.workload.wire_bytes
+        self.gradients[owner] += back * gradient * self.workload.wire_bytes
         self.lookup[owner] += self.costs.looking_up(self.ranks * ids, self.ranks * bags, 4 * columns)
-        self.update[owner] += self.costs.stepping(self.ranks * ids, 4 * columns)
+        # Of the bytes of a step one half are the gradient's.
+        self.update[owner] += self.costs.stepping(self.ranks * ids, 2 * (columns + gradient))
         self.tables[owner] += len(shard.rows) * self._row_bytes(config, columns)
         # Ids, lengths, output and gradient.
-        self.batches[owner] += self.ranks * (4 * ids + 4 * bags + 2 * 4 * bags * columns)
+        self.batches[owner] += self.ranks * (4 * ids + 4 * bags + 4 * bags * (columns + gradient))
 
     def _own(self, config: EmbeddingBagConfig) -> tuple[float, float]:
         """Ids and bags of a rank's own batch."""

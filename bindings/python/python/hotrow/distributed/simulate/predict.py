@@ -42,9 +42,9 @@ def predict(
         else:
             ledger.add_shards(by_name[table.name], table, number)
     width = sum(config.embedding_dim * features_of(config) for config in configs)
-    own = 2 * 4 * workload.batch * width + ledger.ids.sum() + ledger.vectors.sum() + ledger.ranks * ledger.shared
-    memory = ledger.tables + ledger.batches + ledger.ranks * (ledger.ids + ledger.vectors)
-    sent = (ledger.ids + 2 * ledger.vectors + ledger.shared).sum() * (ledger.ranks - 1)
+    own = 2 * 4 * workload.batch * width + ledger.ids.sum() + ledger.gradients.sum() + ledger.ranks * ledger.shared
+    memory = ledger.tables + ledger.batches + ledger.ranks * (ledger.ids + ledger.gradients)
+    sent = (ledger.ids + ledger.vectors + ledger.gradients + ledger.shared).sum() * (ledger.ranks - 1)
     return Prediction(_parts(ledger, cluster), float(memory.max() + own), float(sent))
 
 
@@ -53,8 +53,8 @@ def _parts(ledger: Ledger, cluster: Cluster) -> dict[str, float]:
     costs, workload = ledger.costs, ledger.workload
     slower = cluster.slowdown(ledger.ranks, costs.threads)
     received = ledger.ranks * costs.byte * ledger.ids
-    packed = ledger.ranks * costs.byte * ledger.vectors
-    placed = costs.byte * float(ledger.vectors.sum())
+    packed, unpacked = (ledger.ranks * costs.byte * each for each in (ledger.vectors, ledger.gradients))
+    placed, cut = (costs.byte * float(each.sum()) for each in (ledger.vectors, ledger.gradients))
     shared = ledger.ranks * costs.byte * ledger.shared
     return {
         "route": slower * ledger.routed * (costs.route_distinct if workload.deduplicate else costs.route),
@@ -63,8 +63,8 @@ def _parts(ledger: Ledger, cluster: Cluster) -> dict[str, float]:
         "send vectors": cluster.exchange(ledger.vectors),
         "put in place": slower * placed,
         "dense": workload.dense,
-        "cut gradients": slower * placed,
-        "send gradients": cluster.exchange(ledger.vectors + ledger.shared),
-        "update": slower * float((packed + shared + ledger.update).max()),
+        "cut gradients": slower * cut,
+        "send gradients": cluster.exchange(ledger.gradients + ledger.shared),
+        "update": slower * float((unpacked + shared + ledger.update).max()),
         "calls": slower * costs.call,
     }
