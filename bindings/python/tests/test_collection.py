@@ -273,6 +273,38 @@ def test_bad_configurations_and_inputs() -> None:
         collection.backward(collection.table("a")[:2])
 
 
+def test_tables_may_be_columns_of_wider_ones(rng: np.random.Generator) -> None:
+    whole = hotrow.EmbeddingCollection(
+        [hotrow.EmbeddingConfig(name="t", num_embeddings=20, embedding_dim=7, feature_names=["a", "b"])]
+    ).with_optimizer("rowwise_adagrad", lr=0.1)
+    bounds = {"left": (0, 4), "right": (4, 7)}
+    parts = hotrow.EmbeddingCollection(
+        [
+            hotrow.EmbeddingConfig(name=name, num_embeddings=20, embedding_dim=end - first, feature_names=["a", "b"])
+            for name, (first, end) in bounds.items()
+        ]
+    )
+    for name, (first, end) in bounds.items():
+        parts.table(name)[...] = whole.table("t")[:, first:end]
+        parts.set_optimizer(name, "rowwise_adagrad", lr=0.1, columns=(first, 7))
+    ids = rng.integers(0, 20, 12)
+    for _ in range(2):
+        out = whole.forward(["a", "b"], ids, lengths=[3, 1, 8, 0])
+        grads = {key: rng.standard_normal(rows.shape).astype(np.float32) for key, rows in out.items()}
+        whole.backward(grads)
+        parts = pickle.loads(pickle.dumps(parts))
+        found = parts.forward(["a", "b"], ids, lengths=[3, 1, 8, 0])
+        for key, rows in found.items():
+            same(rows, out[key[0]][:, slice(*bounds[key[2:]])])
+        with pytest.raises(ValueError, match="must have the shape"):
+            parts.backward(found)
+        parts.backward({key: grads[key[0]] for key in found})
+    for name, (first, end) in bounds.items():
+        same(parts.table(name), whole.table("t")[:, first:end])
+        state = parts.state_dict()["optimizers"][name]
+        same(state["state.sum"], whole.state_dict()["optimizers"]["t"]["state.sum"])
+
+
 def test_no_examples_and_large_batches(rng: np.random.Generator, restored: None) -> None:
     collection = hotrow.EmbeddingBagCollection(CONFIGS).with_optimizer("rowwise_adagrad")
     out = collection.forward(KEYS, np.zeros(0, np.int64), lengths=np.zeros(0, np.int64))

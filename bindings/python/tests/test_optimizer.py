@@ -285,6 +285,50 @@ def test_what_is_no_state_is_refused() -> None:
     assert pickle.dumps(optimizer) == before
 
 
+@pytest.mark.parametrize("dtype", list(ELEMENTS))
+@pytest.mark.parametrize("rule", ["rowwise_adagrad", "partial_rowwise_adam"])
+def test_columns_of_a_table_step_as_the_table(rng: np.random.Generator, rule: str, dtype: str) -> None:
+    table = draw(rng, ROWS, 11, dtype)
+    parts = [(slice(first, end), np.ascontiguousarray(table[:, first:end])) for first, end in ((0, 3), (3, 4), (4, 11))]
+    options: dict[str, Any] = {"lr": 0.3, "clip_value": 1.0}
+    whole = hotrow.Optimizer(rule, ROWS, 11, **options)
+    owners = [
+        hotrow.Optimizer(rule, ROWS, part.shape[1], columns=(columns.start, 11), **options) for columns, part in parts
+    ]
+    for _ in range(3):
+        ids, grad = rng.integers(0, ROWS, 30), rng.standard_normal((30, 11)).astype(np.float32)
+        whole.step(table, ids, grad)
+        owners = [pickle.loads(pickle.dumps(owner)) for owner in owners]
+        for owner, (_, part) in zip(owners, parts, strict=True):
+            owner.step(part, ids, grad)
+    for owner, (columns, part) in zip(owners, parts, strict=True):
+        same(part, table[:, columns])
+        for name, values in owner.state().items():
+            expected = whole.state()[name]
+            same(values, expected if expected.shape[1] == 1 else expected[:, columns])
+        assert owner.state_dict()["columns"] == (columns.start, 11)
+    assert "columns" not in whole.state_dict()
+    with pytest.raises(ValueError, match="the whole table's rows have 11 values, and the gradient's have 3"):
+        owners[0].step(parts[0][1], [1], [[1.0, 2.0, 3.0]])
+
+
+@pytest.mark.parametrize(
+    ("rule", "options", "error", "message"),
+    [
+        ("rowwise_adagrad", {"columns": (6, 8)}, ValueError, "columns is 6..9 of 8 for a table of 3"),
+        ("rowwise_adagrad", {"columns": (2**64 - 1, 8)}, ValueError, "columns is"),
+        ("rowwise_adagrad", {"columns": 3}, TypeError, "columns must be two whole numbers"),
+        ("rowwise_adagrad", {"columns": (-1, 8)}, TypeError, "columns must be two whole numbers"),
+        ("adagrad", {"columns": (0, 8)}, ValueError, "it steps each column by itself"),
+        ("partial_rowwise_adam", {"columns": (0, 8), "max_row_norm": 1.0}, ValueError, "the weights of a whole row"),
+        ("partial_rowwise_adam", {"columns": (0, 8), "weight_decay": 0.1}, ValueError, "the weights of a whole row"),
+    ],
+)
+def test_columns_that_cannot_be(rule: str, options: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        hotrow.Optimizer(rule, 5, 3, **options)
+
+
 def test_states_are_seen_without_a_copy() -> None:
     table, optimizer = np.zeros((6, 3), np.float32), hotrow.Optimizer("partial_rowwise_adam", 6, 3)
     state = optimizer.state()
