@@ -32,7 +32,7 @@ fn tables(rows: usize) -> Vec<Cut> {
     let cut = |name, dim, keys, dtype, pooling, rule, parts| Cut { name, rows, dim, keys, dtype, pooling, rule, parts };
     vec![
         cut("t0", 24, &["a", "b"], DType::F32, Pooling::Sum, adagrad, vec![0..5, 5..24]),
-        cut("t1", 7, &["a"], DType::F32, Pooling::Sum, Sgd { lr: 0.1, ..Sgd::default() }.into(), vec![0..7]),
+        cut("t1", 7, &["a"], DType::F32, Pooling::Sum, Sgd { lr: 0.1, ..Sgd::default() }.into(), std::iter::once(0..7).collect()),
         cut("t2", 33, &["b"], DType::BF16, Pooling::Mean, adam, vec![0..16, 16..32, 32..33]),
         cut("t3", 6, &["b", "a"], DType::F16, Pooling::Sqrtn, adagrad, vec![0..2, 2..6]),
     ]

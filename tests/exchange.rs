@@ -281,12 +281,12 @@ proptest! {
         }
 
         let sent: Vec<_> = (0..ranks).map(|rank| kept[rank].pack_gradient(routes, &gradients[rank]).unwrap()).collect();
-        for rank in 0..ranks {
+        for (rank, received) in received.iter().enumerate() {
             let width = routes.gradient_width_of(rank);
-            let mut out = vec![f32::NAN; received[rank].examples() * width];
-            received[rank].unpack_gradient(routes, &carried(&sent, rank), &mut out).unwrap();
-            let (mut from, all) = (0, received[rank].examples());
-            let stream_start = |stream: usize| received[rank].lengths()[..stream * all].iter().sum::<i32>() as usize;
+            let mut out = vec![f32::NAN; received.examples() * width];
+            received.unpack_gradient(routes, &carried(&sent, rank), &mut out).unwrap();
+            let (mut from, all) = (0, received.examples());
+            let stream_start = |stream: usize| received.lengths()[..stream * all].iter().sum::<i32>() as usize;
             for (number, _, _) in world.owned(rank) {
                 let shard = &routes.shards()[number];
                 let columns = world.gradient_of(shard);
@@ -295,9 +295,9 @@ proptest! {
                 for stream in routes.streams_of_shard(number) {
                     let mut at = stream_start(stream);
                     for example in 0..all {
-                        let end = at + received[rank].lengths()[stream * all + example] as usize;
-                        let weight = |k: usize| received[rank].weights().map_or(1.0, |weights| weights[k]);
-                        got_lists.push((at..end).map(|k| (received[rank].values()[k] as usize, weight(k))).collect::<Vec<_>>());
+                        let end = at + received.lengths()[stream * all + example] as usize;
+                        let weight = |k: usize| received.weights().map_or(1.0, |weights| weights[k]);
+                        got_lists.push((at..end).map(|k| (received.values()[k] as usize, weight(k))).collect::<Vec<_>>());
                         got_rows.extend_from_slice(&out[example * width + from..][..columns.len()]);
                         at = end;
                     }
@@ -305,7 +305,7 @@ proptest! {
                 }
                 let cut = world.starts(shard.table).len() > 1;
                 let pooling = if cut { Pooling::Sum } else { config.pooling };
-                let got_bags = plain(&got_lists, received[rank].weights().is_some());
+                let got_bags = plain(&got_lists, received.weights().is_some());
                 let got = reference::bag_gradient(&got_bags, pooling, &got_rows, columns.len(), false);
 
                 // One process, the examples of rank 0 first.
@@ -424,9 +424,9 @@ proptest! {
             let rows: Vec<&[f32]> = gradients[rank].iter().map(Vec::as_slice).collect();
             kept[rank].pack_gradient(routes, &rows, summed).unwrap()
         }).collect();
-        for rank in 0..ranks {
-            let mut out = vec![f32::NAN; received[rank].gradient_len(routes)];
-            received[rank].unpack_gradient(routes, &carried(&sent, rank), &mut out).unwrap();
+        for (rank, received) in received.iter().enumerate() {
+            let mut out = vec![f32::NAN; received.gradient_len(routes)];
+            received.unpack_gradient(routes, &carried(&sent, rank), &mut out).unwrap();
             let mut start = 0;
             for (number, _, _) in world.owned(rank) {
                 let shard = &routes.shards()[number];
@@ -434,10 +434,10 @@ proptest! {
                 let dim = world.configs[shard.table].embedding_dim;
                 let (mut got_rows, mut got) = (Vec::new(), Vec::new());
                 for stream in routes.streams_of_shard(number) {
-                    let lengths = received[rank].lengths();
+                    let lengths = received.lengths();
                     let first = lengths[..stream * ranks].iter().sum::<i32>() as usize;
                     let count = lengths[stream * ranks..(stream + 1) * ranks].iter().sum::<i32>() as usize;
-                    got_rows.extend(received[rank].values()[first..first + count].iter().map(|&row| Some(row as usize)));
+                    got_rows.extend(received.values()[first..first + count].iter().map(|&row| Some(row as usize)));
                     let size = count * columns.len();
                     got.extend_from_slice(&out[start..start + size]);
                     start += size;
