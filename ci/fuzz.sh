@@ -15,7 +15,7 @@ fi
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 cp -R fuzz/corpus/. "$copy"
-targets=(checkpoint csv idlists libfm npy npz ratings safetensors word2vec workloads)
+targets=(checkpoint csv idlists libfm messages npy npz ratings safetensors word2vec workloads)
 if [ "${1:-}" = all ]; then
     mapfile -t targets < <(cargo +nightly fuzz list)
 else

@@ -19,6 +19,8 @@ mod gather;
 mod ids;
 #[path = "../fuzz/bodies/input.rs"]
 mod input;
+#[path = "../fuzz/bodies/messages.rs"]
+mod messages;
 #[path = "../fuzz/bodies/optimizers.rs"]
 mod optimizers;
 #[path = "../fuzz/bodies/peak.rs"]
@@ -62,6 +64,11 @@ fn ids_are_taken_for_the_rows_that_the_reference_says() {
 #[test]
 fn folders_of_checkpoints_are_loaded_or_refused() {
     replay("checkpoint", checkpoint::check);
+}
+
+#[test]
+fn messages_arrive_as_they_were_sent_or_are_refused() {
+    replay("messages", messages::check);
 }
 
 #[test]
