@@ -30,7 +30,8 @@ pub use ops::{
     scatter_add, scatter_add_dense, sparse_grad,
 };
 pub use optim::{
-    Adagrad, Adam, AdamW, Ftrl, Optimizer, PartialRowWiseAdam, RmsProp, Rounding, RowWiseAdagrad, Rule, Sgd, WeightDecay,
+    Adagrad, Adam, AdamW, Ftrl, Optimizer, OptimizerRecord, PartialRowWiseAdam, RmsProp, Rounding, RowWiseAdagrad, Rule, Sgd,
+    WeightDecay,
 };
 pub use par::Parallelism;
 pub use simd::Level;

@@ -28,7 +28,7 @@ pub(crate) use optimizer::Parts;
 pub use optimizer::{Optimizer, WeightDecay};
 pub use partial_rowwise_adam::PartialRowWiseAdam;
 pub(crate) use philox::RUN;
-pub(crate) use record::OptimizerRecord;
+pub use record::OptimizerRecord;
 pub use rmsprop::RmsProp;
 pub use rounding::Rounding;
 pub(crate) use rounding::{Noise, StepOptions};

@@ -2,6 +2,7 @@
 
 use super::checks;
 use super::columns::Wider;
+use super::record::OptimizerRecord;
 use super::rounding::{Noise, Rounding, StepOptions};
 use super::rule::{Rule, State};
 use crate::error::{Error, Result};
@@ -255,6 +256,34 @@ impl Optimizer {
         self.steps = steps;
     }
 
+    /// Goes on as the optimizer that a record was taken from: with its hyperparameters, options and steps. The states stay as they are.
+    ///
+    /// ```
+    /// use hotrow::{Adam, Optimizer};
+    ///
+    /// let mut saved = Optimizer::new(Adam { lr: 0.5, ..Adam::default() }, 10, 4)?;
+    /// saved.set_steps(7);
+    /// let mut optimizer = Optimizer::new(Adam::default(), 5, 4)?; // of half of the rows
+    /// optimizer.set_record(&saved.record())?;
+    /// assert_eq!((optimizer.lr(), optimizer.steps()), (0.5, 7));
+    /// # Ok::<(), hotrow::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::UnknownName`] when the record is of another rule, or has numbers that no optimizer has. Nothing changes then.
+    pub fn set_record(&mut self, record: &OptimizerRecord) -> Result<()> {
+        if record.name() != self.rule.name() {
+            let (given, expected) = (record.name().to_owned(), self.rule.name());
+            return Err(Error::UnknownName { what: "optimizer for these states", given, expected });
+        }
+        let Optimizer { rule, decay, clip_value, clip_norm, max_row_norm, rounding, finite_check, steps, .. } =
+            record.of_nothing()?;
+        self.rule = rule;
+        (self.decay, self.clip_value, self.clip_norm, self.max_row_norm) = (decay, clip_value, clip_norm, max_row_norm);
+        (self.rounding, self.finite_check, self.steps) = (rounding, finite_check, steps);
+        Ok(())
+    }
+
     /// The states and their names, which are those of the system that the rule follows: `[rows, dim]`, or `[rows, 1]` where a row
     /// has one.
     pub fn state(&self) -> impl Iterator<Item = (&'static str, &Table<f32>)> {
@@ -277,11 +306,8 @@ impl Optimizer {
     /// [`Error::UnknownName`] when the rule keeps no such state, [`Error::ShapeMismatch`] when there are more or fewer values
     /// than the state has. It is unchanged then.
     pub fn set_state(&mut self, name: &str, values: &[f32]) -> Result<()> {
-        let states = self.rule.states();
-        let at = states.in_order().into_iter().position(|state| state.is_some_and(|state| state.name == name));
-        let unknown = || Error::UnknownName { what: "optimizer state", given: name.to_owned(), expected: states.names };
-        let table = &mut self.state[at.ok_or_else(unknown)?];
-        let [rows, dim] = table.shape();
+        let mut table = self.state_mut(name)?;
+        let [rows, dim] = [table.rows(), table.dim()];
         if values.len() != rows * dim {
             let expected = vec![rows, dim];
             return Err(Error::ShapeMismatch { what: "optimizer state", expected, needed: rows * dim, actual: values.len() });
@@ -292,6 +318,26 @@ impl Optimizer {
             }
         }
         Ok(())
+    }
+
+    /// A state to be changed in place, row by row: as [`set_state`](Optimizer::set_state), where no array has all of its values.
+    ///
+    /// ```
+    /// use hotrow::{Adagrad, Optimizer};
+    ///
+    /// let mut optimizer = Optimizer::new(Adagrad::default(), 2, 2)?;
+    /// optimizer.state_mut("sum")?.row_mut(1).unwrap().copy_from_slice(&[1.5, 2.0]);
+    /// assert_eq!(optimizer.state().next().unwrap().1.to_vec(), [0.0, 0.0, 1.5, 2.0]);
+    /// # Ok::<(), hotrow::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::UnknownName`] when the rule keeps no such state.
+    pub fn state_mut(&mut self, name: &str) -> Result<TableViewMut<'_, f32>> {
+        let states = self.rule.states();
+        let at = states.in_order().into_iter().position(|state| state.is_some_and(|state| state.name == name));
+        let unknown = || Error::UnknownName { what: "optimizer state", given: name.to_owned(), expected: states.names };
+        Ok(self.state[at.ok_or_else(unknown)?].view_mut())
     }
 
     /// Remembers from now on which rows steps change, for incremental checkpoints. That costs one bit for

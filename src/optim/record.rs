@@ -1,5 +1,8 @@
 //! An optimizer in words and numbers, as a checkpoint's manifest has it. Its states are tensors beside it.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
@@ -10,10 +13,22 @@ use super::{Adagrad, Adam, AdamW, Ftrl, PartialRowWiseAdam, RmsProp, RowWiseAdag
 use crate::error::{Error, Result};
 use crate::table::Table;
 
-/// A rule, its options and its step count.
+/// An optimizer but for its states: the rule with its hyperparameters, the options, and how many steps were made. Printed, it is JSON, and
+/// read again it is the same to the bit.
+///
+/// ```
+/// use hotrow::{Adam, Optimizer, OptimizerRecord};
+///
+/// let mut optimizer = Optimizer::new(Adam::default(), 1000, 8)?;
+/// optimizer.set_steps(7);
+/// let text = optimizer.record().to_string();
+/// let record: OptimizerRecord = text.parse()?;
+/// assert_eq!((record.name(), record.steps(), &record), ("adam", 7, &optimizer.record()));
+/// # Ok::<(), hotrow::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct OptimizerRecord {
+pub struct OptimizerRecord {
     rule: String,
     hyperparameters: Map<String, Value>,
     weight_decay: DecayRecord,
@@ -148,7 +163,7 @@ hyperparameters! {
 
 impl Optimizer {
     /// Everything but the states.
-    pub(crate) fn record(&self) -> OptimizerRecord {
+    pub fn record(&self) -> OptimizerRecord {
         OptimizerRecord {
             rule: self.rule().name().to_owned(),
             hyperparameters: numbers(self.rule()),
@@ -172,9 +187,19 @@ impl Optimizer {
 }
 
 impl OptimizerRecord {
-    /// The name of the rule, for people.
-    pub(crate) fn name(&self) -> &str {
+    /// The name of the rule.
+    pub fn name(&self) -> &str {
         &self.rule
+    }
+
+    /// How many steps were made.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// This optimizer for a table without rows.
+    pub(super) fn of_nothing(&self) -> Result<Optimizer> {
+        self.with_options(Optimizer::new(self.rule()?, 0, 0)?)
     }
 
     /// The rule, its hyperparameters checked.
@@ -200,8 +225,11 @@ impl OptimizerRecord {
 
     /// The optimizer of a table `[rows, dim]`, with these states in the order of [`states`](OptimizerRecord::states).
     pub(crate) fn restore(&self, shape: [usize; 2], states: Vec<Table<f32>>) -> Result<Optimizer> {
-        let mut optimizer = Optimizer::with_states(self.rule()?, shape, states)?;
-        optimizer = optimizer.with_weight_decay(match self.weight_decay {
+        self.with_options(Optimizer::with_states(self.rule()?, shape, states)?)
+    }
+
+    fn with_options(&self, optimizer: Optimizer) -> Result<Optimizer> {
+        let mut optimizer = optimizer.with_weight_decay(match self.weight_decay {
             DecayRecord::None => WeightDecay::None,
             DecayRecord::L2(Exact(decay)) => WeightDecay::L2(decay),
             DecayRecord::Decoupled(Exact(decay)) => WeightDecay::Decoupled(decay),
@@ -225,6 +253,25 @@ impl OptimizerRecord {
         }
         optimizer.set_steps(self.steps);
         Ok(optimizer)
+    }
+}
+
+impl fmt::Display for OptimizerRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl FromStr for OptimizerRecord {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<OptimizerRecord> {
+        let unknown = |_| Error::UnknownName {
+            what: "record of an optimizer",
+            given: text.to_owned(),
+            expected: "what such a record prints",
+        };
+        serde_json::from_str(text).map_err(unknown)
     }
 }
 

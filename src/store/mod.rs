@@ -22,7 +22,10 @@ mod verify;
 pub use self::safetensors::{DEFAULT_TABLE, HEADER_CAP, Header, SafetensorsReader, SafetensorsWriter, TensorInfo, write_tables};
 pub use atomic::Target;
 pub use block::{BLOCK_BYTES, Block, ReadRows, RowsInfo, Values, WriteRows};
-pub use checkpoint::{Checkpoint, CheckpointInfo, CheckpointProgress, Checkpoints, Restored, Saved, Snapshot, TableInfo};
+pub use checkpoint::{
+    Checkpoint, CheckpointInfo, CheckpointProgress, CheckpointReader, Checkpoints, Part, PartName, PartRecord, PartTable, Restored,
+    Saved, Snapshot, TableInfo,
+};
 pub use error::{FileError, FileResult, Place};
 pub use format::{Format, NewRows, RowOptions, create_rows, open_rows, read_rows, write_rows};
 pub use inspect::{FileInfo, PartInfo, Role, inspect};

@@ -29,7 +29,8 @@ impl Pieces {
         self.note(from, bytes.len() as u64, crc32fast::hash(bytes));
     }
 
-    fn note(&self, from: u64, len: u64, crc32: u32) {
+    /// Takes note of bytes whose checksum is known.
+    pub(crate) fn note(&self, from: u64, len: u64, crc32: u32) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((from, len, crc32));
     }
 

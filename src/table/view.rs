@@ -237,6 +237,18 @@ impl<'a> From<&'a AnyTable> for AnyView<'a> {
     }
 }
 
+impl<'a, E: Element> From<TableViewMut<'a, E>> for AnyViewMut<'a> {
+    fn from(view: TableViewMut<'a, E>) -> AnyViewMut<'a> {
+        view.erase()
+    }
+}
+
+impl<'a, E: Element> From<&'a mut Table<E>> for AnyViewMut<'a> {
+    fn from(table: &'a mut Table<E>) -> AnyViewMut<'a> {
+        table.view_mut().erase()
+    }
+}
+
 /// A [`TableViewMut`] of any element.
 #[derive(Debug)]
 #[non_exhaustive]

@@ -5,6 +5,7 @@
 mod arrays;
 mod bag;
 mod bags;
+mod checkpoint;
 mod collection;
 mod error;
 mod exchange;
@@ -42,6 +43,8 @@ mod _native {
     use crate::bag::embedding_bag;
     #[pymodule_export]
     use crate::bag::embedding_bag_max;
+    #[pymodule_export]
+    use crate::checkpoint::{CheckpointPart, CheckpointReader, Checkpoints};
     #[pymodule_export]
     use crate::collection::EmbeddingBagCollection;
     #[pymodule_export]

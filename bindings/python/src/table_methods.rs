@@ -55,6 +55,45 @@ macro_rules! table_methods {
                 slf.get().tables.load(slf.as_any(), state)
             }
 
+            /// The optimizer of a table but for its states: rule, hyperparameters, options and steps as JSON. `None` where there is none.
+            fn optimizer_record(&self, py: Python<'_>, table: &str) -> Result<Option<String>> {
+                self.tables.optimizer_record(py, table)
+            }
+
+            /// Lets a table's optimizer go on as that of a record, which must be of the same rule. Its states stay as they are.
+            fn set_optimizer_record(&self, py: Python<'_>, table: &str, record: &str) -> Result<()> {
+                self.tables.set_optimizer_record(py, table, record)
+            }
+
+            /// The states of a table's optimizer: how many values a row has, by name.
+            fn state_dims<'py>(&self, py: Python<'py>, table: &str) -> Result<Bound<'py, PyDict>> {
+                self.tables.state_dims(py, table)
+            }
+
+            /// Some rows of a state of a table's optimizer, copied.
+            fn state_rows<'py>(
+                &self,
+                py: Python<'py>,
+                table: &str,
+                state: &str,
+                rows: (usize, usize),
+            ) -> Result<Bound<'py, PyUntypedArray>> {
+                self.tables.state_rows(py, table, state, rows)
+            }
+
+            /// Reads a state of a table's optimizer from a checkpoint: rows and columns of that of the checkpoint's table `source`.
+            fn read_state(
+                &self,
+                table: &str,
+                state: &str,
+                reader: &Bound<'_, crate::checkpoint::CheckpointReader>,
+                source: &str,
+                rows: (usize, usize),
+                columns: (usize, usize),
+            ) -> Result<()> {
+                self.tables.read_state((table, state), reader, source, [rows, columns])
+            }
+
             fn __setstate__<'py>(slf: &Bound<'py, Self>, state: &Bound<'py, PyDict>) -> Result<()> {
                 slf.get().tables.load(slf.as_any(), state)
             }

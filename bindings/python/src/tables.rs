@@ -2,15 +2,16 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
-use hotrow::{AnyViewMut, EmbeddingBagCollection, EmbeddingCollection, Error, Optimizer};
+use hotrow::{AnyViewMut, EmbeddingBagCollection, EmbeddingCollection, Error, Optimizer, OptimizerRecord};
 use numpy::PyUntypedArray;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::arrays::{Range, RawRows, RawTable, apart};
+use crate::arrays::{Kind, Range, RawRows, RawTable, apart};
+use crate::checkpoint::CheckpointReader;
 use crate::error::{Failure, Result};
 use crate::jagged::JaggedArrays;
-use crate::memory::rows_in;
+use crate::memory::{new_array, rows_in};
 use crate::optimizer_state::{Copy, Recipe, State, shapes};
 use crate::pool;
 use crate::rules::Named;
@@ -246,6 +247,84 @@ impl<C: Many> Tables<C> {
         })
     }
 
+    /// A table's optimizer but for its states.
+    pub(crate) fn optimizer_record(&self, py: Python<'_>, name: &str) -> Result<Option<String>> {
+        self.with(py, |engine| Ok(engine.optimizer_mut(name)?.map(|optimizer| optimizer.record().to_string())))
+    }
+
+    /// Lets a table's optimizer go on as that of a record.
+    pub(crate) fn set_optimizer_record(&self, py: Python<'_>, name: &str, record: &str) -> Result<()> {
+        let record: OptimizerRecord = record.parse()?;
+        self.with(py, |engine| Ok(trained(engine, name)?.set_record(&record)?))
+    }
+
+    /// How many values a row has in each state of a table's optimizer.
+    pub(crate) fn state_dims<'py>(&self, py: Python<'py>, name: &str) -> Result<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        for (state, [_, dim]) in
+            self.with(py, |engine| Ok::<_, Failure>(engine.optimizer_mut(name)?.map(|found| shapes(found))))?.unwrap_or_default()
+        {
+            dict.set_item(state, dim)?;
+        }
+        Ok(dict)
+    }
+
+    /// Some rows of a state, copied.
+    pub(crate) fn state_rows<'py>(
+        &self,
+        py: Python<'py>,
+        name: &str,
+        state: &str,
+        (from, to): (usize, usize),
+    ) -> Result<Bound<'py, PyUntypedArray>> {
+        let [all, dim] = self.with(py, |engine| {
+            let view = trained(engine, name)?.state_mut(state)?;
+            Ok::<_, Failure>([view.rows(), view.dim()])
+        })?;
+        if from > to || to > all {
+            return Err(Failure::Value(format!(
+                "the state {state:?} of table {name:?} has {all} rows, and not rows {from} to {to}"
+            )));
+        }
+        let array = new_array(py, numpy::dtype::<f32>(py), &[to - from, dim])?;
+        let mut rows = RawRows::of(&array, Kind::F32, &[to - from, dim])?;
+        let RawRows::F32(out) = &mut rows else { return Ok(array) };
+        py.detach(|| {
+            let mut engine = self.lock();
+            let view = trained(&mut *engine, name)?.state_mut(state)?;
+            let view = view.view();
+            if [view.rows(), view.dim()] != [all, dim] {
+                return Err(Failure::Value("the optimizer was replaced by another while it was copied".into()));
+            }
+            for (row, into) in (from..to).zip(out.get_mut().chunks_exact_mut(dim.max(1))) {
+                if let Some(values) = view.row(row) {
+                    into.copy_from_slice(values);
+                }
+            }
+            Ok(())
+        })?;
+        Ok(array)
+    }
+
+    /// Reads a state from a checkpoint.
+    pub(crate) fn read_state(
+        &self,
+        (name, state): (&str, &str),
+        reader: &Bound<'_, CheckpointReader>,
+        source: &str,
+        [rows, columns]: [(usize, usize); 2],
+    ) -> Result<()> {
+        let open = &reader.get().reader;
+        pool::allocate_locked(reader.py(), usize::MAX, true, |place| {
+            let mut engine = self.lock();
+            let engine = &mut *engine;
+            place.run(|_| {
+                let out = trained(engine, name)?.state_mut(state)?;
+                Ok(open.read_state(source, state, rows.0..rows.1, columns.0..columns.1, out)?)
+            })
+        })
+    }
+
     /// Asks the engine something, or changes a number of it.
     pub(crate) fn with<T: Send>(&self, py: Python<'_>, ask: impl FnOnce(&mut C) -> T + Send) -> T {
         if self.is_free() { ask(&mut self.lock()) } else { py.detach(|| ask(&mut self.lock())) }
@@ -276,4 +355,9 @@ impl<C: Many> Tables<C> {
             },
         })
     }
+}
+
+/// The optimizer of a table that has one.
+fn trained<'e, C: Many>(engine: &'e mut C, name: &str) -> Result<&'e mut Optimizer> {
+    engine.optimizer_mut(name)?.ok_or_else(|| Failure::Value(format!("table {name:?} has no optimizer")))
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::program::{camps_inter, fail, hotrow, succeed, text, write};
+use crate::program::{camps_inter, fail, hotrow, json, succeed, text, write};
 
 fn model(dir: &Path, name: &str) -> (Vec<u8>, Vec<u8>) {
     let read = |file| fs::read(dir.join(name).join(file)).unwrap();
@@ -152,4 +152,45 @@ mod signals {
         assert!(text(&output.stderr).starts_with("going on with run, which has "));
         assert!(model(dir, "killed") == model(dir, "whole"));
     }
+}
+
+/// What several processes have saved together is a checkpoint as any other.
+#[test]
+fn parts_of_several_writers_are_read() {
+    use hotrow::store::{Checkpoints, PartName, PartTable};
+    use hotrow::{Adagrad, DType, Optimizer, Table};
+
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let table = Table::<f32>::from_fn(6, 2, |row, column| if column == 0 { row as f32 } else { 1.0 }).unwrap();
+    let optimizer = Optimizer::new(Adagrad::default(), 6, 2).unwrap();
+    let mut saver = Checkpoints::open(dir.join("run"));
+    let generation = saver.begin(4).unwrap();
+    let mut records = Vec::new();
+    for (at, rows) in [(1, 0..2), (2, 2..6)] {
+        let of = |table: &Table<f32>| Table::from_slice(&table.to_vec()[rows.start * 2..rows.end * 2], rows.len(), 2).unwrap();
+        let announced = PartTable::new("items", DType::F32, [6, 2]).unwrap().rows(rows.clone()).unwrap();
+        let announced = announced.optimizer(&optimizer.record()).unwrap();
+        let mut part = saver.part(PartName { step: 4, generation, at, count: 2 }, &[announced]).unwrap();
+        part.write("items", &of(&table)).unwrap();
+        part.write_state("items", "sum", &of(optimizer.state().next().unwrap().1)).unwrap();
+        records.push(part.finish().unwrap());
+    }
+    saver.commit(4, generation, &["items"], &records, r#"{"epoch":1}"#).unwrap();
+
+    let info = json(dir, "info run --json");
+    assert_eq!(info["steps"][0]["tables"][0]["name"], "items", "{info}");
+    let said = succeed(dir, "info run");
+    assert!(said.contains("items") && said.contains("adagrad"), "{said}");
+    succeed(dir, "verify run");
+    let similar = json(dir, "similar 5 --in run --metric dot --top 2 --json");
+    let items: Vec<&str> = similar["similar"].as_array().unwrap().iter().map(|row| row["item"].as_str().unwrap()).collect();
+    assert_eq!(items, ["4", "3"], "{similar}");
+
+    let path = dir.join("run/step-4.0.2-of-2.safetensors");
+    let mut bytes = fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let errors = fail(dir, "verify run", 1);
+    assert!(errors.contains("step-4.0.2-of-2.safetensors"), "{errors}");
 }

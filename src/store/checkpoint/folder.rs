@@ -5,11 +5,16 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde_json::value::RawValue;
+
+use super::assemble::assemble;
 use super::content::fingerprint;
 use super::manifest::{Base, Crc, Kind, MANIFEST_CAP, Manifest, Number, TensorRecord, Texts};
 use super::names;
+use super::part::{Part, PartName, PartRecord, PartTable};
 use super::progress::{CheckpointProgress, Listener, Meter};
-use super::read::Shards;
+use super::read::{Shards, open_shards};
+use super::reader::CheckpointReader;
 use super::restored::{Checkpoint, Restoring};
 use super::snapshot::Snapshot;
 use super::sweep;
@@ -23,6 +28,8 @@ use crate::store::storage::{Disk, Storage};
 
 /// One shard for all, unless smaller ones are asked for: a table that is cut cannot be mapped.
 const SHARD_BYTES: u64 = u64::MAX;
+/// The rows of a part are in pieces of at most so many bytes.
+const PIECE_BYTES: u64 = 1 << 30;
 /// The file that savers lock.
 const LOCK: &str = ".hotrow-lock";
 
@@ -195,14 +202,82 @@ impl Checkpoints {
     /// the very last operation failed, bringing the manifest's name onto the disk, the new one may be there as well.
     pub fn save(&mut self, snapshot: &Snapshot<'_>) -> FileResult<Saved> {
         self.lock()?;
-        let newest = self.steps()?.last().copied();
-        if let Some(newest) = newest.filter(|&newest| newest > snapshot.step()) {
-            return Err(self.refuse(format!(
-                "a checkpoint of step {} would be older than the newest, of step {newest}: save into another folder, or remove the newer ones",
-                snapshot.step()
-            )));
-        }
+        self.check_newest(snapshot.step())?;
         self.put(snapshot, None)
+    }
+
+    /// Begins a save whose shards several writers write, each a [`Part`] of its own, as the processes do that share out tables among them. All
+    /// see this folder. The one that begins the save holds the folder's lock, and tells the others the generation, which is what this
+    /// returns: no file has been named by it. When all parts are there, [`commit`](Checkpoints::commit) makes a checkpoint of them.
+    ///
+    /// ```
+    /// use hotrow::store::{Checkpoints, PartName, PartTable};
+    /// use hotrow::{DType, Table};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let dir = folder.path();
+    /// let mut first = Checkpoints::open(dir);
+    /// let generation = first.begin(7)?;
+    /// let mut records = Vec::new();
+    /// for at in 0..2 {
+    ///     // Each of them elsewhere, with its half of the rows.
+    ///     let own = Table::<f32>::uniform(50, 8, at)?;
+    ///     let rows = at as usize * 50..(at as usize + 1) * 50;
+    ///     let tables = [PartTable::new("items", DType::F32, [100, 8])?.rows(rows)?];
+    ///     let name = PartName { step: 7, generation, at: at + 1, count: 2 };
+    ///     let mut part = Checkpoints::open(dir).part(name, &tables)?;
+    ///     part.write("items", &own)?;
+    ///     records.push(part.finish()?);
+    /// }
+    /// first.commit(7, generation, &["items"], &records, "null")?;
+    ///
+    /// let loaded = Checkpoints::open(dir).load(7)?;
+    /// assert_eq!(loaded.get("items").unwrap().table.row_f32(50), Table::<f32>::uniform(50, 8, 1)?.row(0).map(<[f32]>::to_vec));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`save`](Checkpoints::save).
+    pub fn begin(&mut self, step: u64) -> FileResult<u64> {
+        self.lock()?;
+        self.check_newest(step)?;
+        self.new_generation(step)
+    }
+
+    /// Begins a file that holds some rows of some tables and of the states of their optimizers, as [`begin`](Checkpoints::begin) shows. It needs no
+    /// lock. Rows are cut into pieces of at most [`shard_bytes`](Checkpoints::shard_bytes), or 1 GiB, so that who reads some rows has little more to
+    /// read.
+    ///
+    /// # Errors
+    /// [`FileError::Unsupported`] when two tables have one name; [`FileError::Io`].
+    pub fn part(&self, name: PartName, tables: &[PartTable]) -> FileResult<Part> {
+        Part::create(&self.storage, &self.folder, name, tables, self.shard_bytes.min(PIECE_BYTES))
+    }
+
+    /// Makes a checkpoint of the parts of a save that this object has [begun](Checkpoints::begin): of these tables, and with this configuration, which is JSON.
+    ///
+    /// # Errors
+    /// As [`save`](Checkpoints::save); [`FileError::Unsupported`] when the parts do not have every row of every table once, or differ in what they say
+    /// of a table; [`FileError`] when a file is not there as it was written.
+    pub fn commit(&mut self, step: u64, generation: u64, tables: &[&str], parts: &[PartRecord], config: &str) -> FileResult<Saved> {
+        self.lock()?;
+        self.check_newest(step)?;
+        let json = RawValue::from_string(config.to_owned());
+        let json = json.map_err(|error| self.refuse(format!("the configuration is no JSON: {error}")))?;
+        let manifest = assemble((step, generation), tables, parts, json).map_err(|problem| self.refuse(problem))?;
+        open_shards(&self.folder, &manifest)?;
+        let (crc32, target) = self.write_manifest(&manifest)?;
+        self.publish(&manifest, crc32, target)
+    }
+
+    /// Refuses to save a step before the newest.
+    fn check_newest(&self, step: u64) -> FileResult<()> {
+        let newest = self.steps()?.last().copied();
+        let Some(newest) = newest.filter(|&newest| newest > step) else { return Ok(()) };
+        Err(self.refuse(format!(
+            "a checkpoint of step {step} would be older than the newest, of step {newest}: save into another folder, or remove the \
+             newer ones"
+        )))
     }
 
     /// Saves the rows of each table that have changed since the checkpoint that this object saved or loaded last, which must be the
@@ -324,6 +399,15 @@ impl Checkpoints {
         Shards::open(&self.folder, &manifest, &Meter::new(&self.listener, 0))?.map(table, shape)
     }
 
+    /// Opens a checkpoint to read rows and columns of it.
+    ///
+    /// # Errors
+    /// [`FileError::Unsupported`] when the checkpoint is a delta ([`compact`](Checkpoints::compact) makes a full one of it); [`FileError`] when a file is missing
+    /// or its header is damaged.
+    pub fn reader(&self, step: u64) -> FileResult<CheckpointReader> {
+        CheckpointReader::open(&self.folder, self.path(step).display().to_string(), self.manifest(step)?)
+    }
+
     /// Reads every byte of a checkpoint and of what it is a change of, compares all checksums, and returns how many bytes of tensors
     /// that were. It needs memory for one chunk a thread.
     ///
@@ -344,26 +428,7 @@ impl Checkpoints {
     /// # Errors
     /// [`FileError`] when the manifest is missing or damaged.
     pub fn info(&self, step: u64) -> FileResult<CheckpointInfo> {
-        let (manifest, _) = self.manifest(step)?;
-        let stored = |name: &str| manifest.tensor(name).and_then(|tensor| tensor.shape.first().copied()).unwrap_or(0);
-        let table = |table: &super::manifest::TableRecord| TableInfo {
-            name: table.name.clone(),
-            dtype: table.dtype.into(),
-            shape: table.shape,
-            stored_rows: stored(&table.name),
-            optimizer: table.optimizer.as_ref().map(|optimizer| (optimizer.name().to_owned(), optimizer.steps)),
-            ids: table.ids != Texts::None,
-            titles: table.titles != Texts::None,
-        };
-        Ok(CheckpointInfo {
-            step,
-            base: manifest.base.map(|base| base.step),
-            bytes: manifest.bytes(),
-            files: manifest.files.iter().map(|file| file.name.clone()).collect(),
-            tables: manifest.tables.iter().map(table).collect(),
-            config: manifest.config.get().to_owned(),
-            created_by: manifest.created_by.clone(),
-        })
+        Ok(info_of(&self.manifest(step)?.0))
     }
 
     fn refuse(&self, problem: impl Into<String>) -> FileError {
@@ -444,6 +509,11 @@ impl Checkpoints {
     fn put(&mut self, snapshot: &Snapshot<'_>, delta: Option<Delta<'_>>) -> FileResult<Saved> {
         // What fails here leaves shards that no manifest names. The next save sweeps them away.
         let (manifest, crc32, target) = self.write(snapshot, delta)?;
+        self.publish(&manifest, crc32, target)
+    }
+
+    /// Gives a manifest its name, and sweeps.
+    fn publish(&mut self, manifest: &Manifest, crc32: Crc, target: Target) -> FileResult<Saved> {
         // If the last operation fails, nobody knows what loading gives.
         self.last = None;
         target.commit()?;
@@ -480,19 +550,29 @@ impl Checkpoints {
             };
             sweep::same_tables(base, &manifest).map_err(differs)?;
         }
-        let names = self.storage.list(&self.folder).map_err(|error| FileError::io(&self.folder, "list the folder", &error))?;
-        let generations = sweep::shards(&names).filter(|shard| shard.step == step).map(|shard| shard.generation);
-        let generation = generations.max().map_or(0, |newest| newest.saturating_add(1));
-
+        let generation = self.new_generation(step)?;
         let tensors = snapshot.tensors(delta.map(|delta| delta.touched), inherits);
         let plan = Plan::new(&tensors, self.shard_bytes);
         let meter = Meter::new(&self.listener, plan.bytes());
         (manifest.files, manifest.tensors) = plan.write((&self.storage, &self.folder), (step, generation), &meter)?;
-        let path = self.path(step);
+        let (crc, target) = self.write_manifest(&manifest)?;
+        Ok((manifest, crc, target))
+    }
+
+    /// Writes a manifest under a temporary name.
+    fn write_manifest(&self, manifest: &Manifest) -> FileResult<(Crc, Target)> {
+        let path = self.path(manifest.step);
         let (bytes, crc) = manifest.render(&path)?;
         let mut target = Target::create_in(Arc::clone(&self.storage), &path)?;
         target.put(&bytes)?;
-        Ok((manifest, crc, target))
+        Ok((crc, target))
+    }
+
+    /// A generation that no shard of a step has.
+    fn new_generation(&self, step: u64) -> FileResult<u64> {
+        let names = self.storage.list(&self.folder).map_err(|error| FileError::io(&self.folder, "list the folder", &error))?;
+        let generations = sweep::shards(&names).filter(|shard| shard.step == step).map(|shard| shard.generation);
+        Ok(generations.max().map_or(0, |newest| newest.saturating_add(1)))
     }
 
     /// Whether the text that this checkpoint would store is the one that the chain up to `base` has.
@@ -512,6 +592,29 @@ impl Checkpoints {
                 _ => return Ok(false),
             }
         }
+    }
+}
+
+/// What a manifest says.
+pub(super) fn info_of(manifest: &Manifest) -> CheckpointInfo {
+    let stored = |name: &str| manifest.tensor(name).and_then(|tensor| tensor.shape.first().copied()).unwrap_or(0);
+    let table = |table: &super::manifest::TableRecord| TableInfo {
+        name: table.name.clone(),
+        dtype: table.dtype.into(),
+        shape: table.shape,
+        stored_rows: stored(&table.name),
+        optimizer: table.optimizer.as_ref().map(|optimizer| (optimizer.name().to_owned(), optimizer.steps)),
+        ids: table.ids != Texts::None,
+        titles: table.titles != Texts::None,
+    };
+    CheckpointInfo {
+        step: manifest.step,
+        base: manifest.base.map(|base| base.step),
+        bytes: manifest.bytes(),
+        files: manifest.files.iter().map(|file| file.name.clone()).collect(),
+        tables: manifest.tables.iter().map(table).collect(),
+        config: manifest.config.get().to_owned(),
+        created_by: manifest.created_by.clone(),
     }
 }
 

@@ -87,7 +87,7 @@ pub(super) struct FileRecord {
     pub(super) header_crc32: Crc,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TableRecord {
     pub(super) name: String,
@@ -290,7 +290,7 @@ impl Manifest {
 
     /// Whether all that it says is consistent, so that nothing after this needs to doubt it; whether the files are as it says is another
     /// question.
-    fn check(&self) -> Result<(), String> {
+    pub(super) fn check(&self) -> Result<(), String> {
         match (self.kind, self.base) {
             (Kind::Full, None) => {}
             (Kind::Delta, Some(base)) if base.step < self.step => {}

@@ -13,18 +13,24 @@
 //! Shards are written first, each under a temporary name, brought onto the disk and renamed; the manifest comes last. A crash at any
 //! moment leaves the checkpoints that were there, or those and the new one.
 
+mod assemble;
 mod content;
 mod folder;
 mod manifest;
 mod names;
+mod part;
 mod progress;
 mod read;
+mod reader;
 mod restored;
+mod shard_file;
 mod snapshot;
 mod sweep;
 mod write;
 
 pub use folder::{CheckpointInfo, Checkpoints, Saved, TableInfo};
+pub use part::{Part, PartName, PartRecord, PartTable};
 pub use progress::CheckpointProgress;
+pub use reader::CheckpointReader;
 pub use restored::{Checkpoint, Restored};
 pub use snapshot::Snapshot;

@@ -32,18 +32,7 @@ pub(super) struct Shards<'m> {
 
 impl<'m> Shards<'m> {
     pub(super) fn open(folder: &Path, manifest: &'m Manifest, meter: &'m Meter) -> FileResult<Shards<'m>> {
-        let mut pieces: Vec<HashMap<&str, (&TensorRecord, &PieceRecord)>> = vec![HashMap::new(); manifest.files.len()];
-        for tensor in &manifest.tensors {
-            for piece in &tensor.pieces {
-                if pieces[piece.file].insert(&piece.tensor, (tensor, piece)).is_some() {
-                    let name = folder.join(&manifest.files[piece.file].name).display().to_string();
-                    return Err(FileError::malformed(name, Place::Whole, format!("the manifest names {:?} twice", piece.tensor)));
-                }
-            }
-        }
-        let files = manifest.files.iter().zip(pieces);
-        let open = |(file, pieces): (&FileRecord, HashMap<_, _>)| open_shard(&folder.join(&file.name), file, &pieces);
-        Ok(Shards { manifest, files: files.map(open).collect::<FileResult<_>>()?, meter })
+        Ok(Shards { manifest, files: open_shards(folder, manifest)?, meter })
     }
 
     /// A tensor that the manifest has: its consistency was checked.
@@ -158,7 +147,22 @@ impl<'m> Shards<'m> {
     }
 }
 
-fn check(source: &Source, piece: &PieceRecord, found: u32) -> FileResult<()> {
+/// Opens the files of a checkpoint, and compares lengths and headers with its manifest.
+pub(super) fn open_shards(folder: &Path, manifest: &Manifest) -> FileResult<Vec<Source>> {
+    let mut pieces: Vec<HashMap<&str, (&TensorRecord, &PieceRecord)>> = vec![HashMap::new(); manifest.files.len()];
+    for tensor in &manifest.tensors {
+        for piece in &tensor.pieces {
+            if pieces[piece.file].insert(&piece.tensor, (tensor, piece)).is_some() {
+                let name = folder.join(&manifest.files[piece.file].name).display().to_string();
+                return Err(FileError::malformed(name, Place::Whole, format!("the manifest names {:?} twice", piece.tensor)));
+            }
+        }
+    }
+    let files = manifest.files.iter().zip(pieces);
+    files.map(|(file, pieces)| open_shard(&folder.join(&file.name), file, &pieces)).collect()
+}
+
+pub(super) fn check(source: &Source, piece: &PieceRecord, found: u32) -> FileResult<()> {
     if found == piece.crc32.0 {
         return Ok(());
     }
@@ -167,7 +171,7 @@ fn check(source: &Source, piece: &PieceRecord, found: u32) -> FileResult<()> {
 }
 
 /// Zeros, or an error where there is no memory for them.
-fn zeros<E: Pod>(len: usize) -> Result<Vec<E>, Error> {
+pub(super) fn zeros<E: Pod>(len: usize) -> Result<Vec<E>, Error> {
     let mut values = Vec::new();
     values.try_reserve_exact(len).map_err(|_| Error::OutOfMemory { bytes: len * size_of::<E>() })?;
     values.resize(len, E::zeroed());

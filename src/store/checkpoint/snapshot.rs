@@ -84,14 +84,7 @@ impl<'a> Snapshot<'a> {
     /// [`FileError::Unsupported`] when there is one of the name, or the name is one that tensors beside tables have: it is empty, or ends in `.ids`,
     /// `.titles` or `.rows`, or has `.optimizer.` or `.from-row-` in it, or begins with two underscores.
     pub fn table(mut self, name: &str, table: impl Into<AnyView<'a>>) -> FileResult<Snapshot<'a>> {
-        let reserved = name.is_empty()
-            || name.starts_with("__")
-            || name.contains(".optimizer.")
-            || name.contains(FROM_ROW)
-            || [".ids", ".titles", ".rows"].iter().any(|end| name.ends_with(end));
-        if reserved {
-            return Err(refuse(name, "this is no name for a table: other tensors are named so"));
-        }
+        check_name(name)?;
         if self.tables.iter().any(|entry| entry.name == name) {
             return Err(refuse(name, "two tables have this name"));
         }
@@ -235,7 +228,17 @@ impl<'a> Entry<'a> {
     }
 }
 
+/// Refuses names that tensors beside tables have.
+pub(super) fn check_name(name: &str) -> FileResult<()> {
+    let reserved = name.is_empty()
+        || name.starts_with("__")
+        || name.contains(".optimizer.")
+        || name.contains(FROM_ROW)
+        || [".ids", ".titles", ".rows"].iter().any(|end| name.ends_with(end));
+    if reserved { Err(refuse(name, "this is no name for a table: other tensors are named so")) } else { Ok(()) }
+}
+
 /// A snapshot is refused before it has anything to do with a file, so the error names the table.
-fn refuse(table: &str, problem: impl Into<String>) -> FileError {
+pub(super) fn refuse(table: &str, problem: impl Into<String>) -> FileError {
     FileError::unsupported(format!("table {table:?}"), problem)
 }

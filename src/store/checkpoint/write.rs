@@ -1,6 +1,5 @@
 //! Shards: which tensors go into which file, and how they get there.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,10 +11,10 @@ use super::content::{self, Content};
 use super::manifest::{Crc, FROM_ROW, FileRecord, PieceRecord, TensorRecord};
 use super::names::Shard;
 use super::progress::Meter;
+use super::shard_file::ShardFile;
 use super::snapshot::Tensor;
-use crate::store::atomic::Target;
 use crate::store::error::{FileError, FileResult};
-use crate::store::safetensors::{NewTensor, lay_out};
+use crate::store::safetensors::NewTensor;
 use crate::store::storage::Storage;
 
 /// Some rows of a tensor that go into one file.
@@ -109,21 +108,18 @@ impl<'p, 'a> Plan<'p, 'a> {
     ) -> FileResult<FileRecord> {
         let shape = |piece: &Piece| [&[piece.rows], &self.records[piece.tensor].shape[1..]].concat();
         let dtype = |piece: &Piece| self.records[piece.tensor].dtype.stored();
-        let mut described: Vec<NewTensor> = pieces
+        let described: Vec<NewTensor> = pieces
             .iter()
             .map(|piece| NewTensor { name: self.name(piece), dtype: dtype(piece), shape: shape(piece), crc32: Some(0) })
             .collect();
-        let refuse = |problem| FileError::unsupported(path.display().to_string(), problem);
-        let layout = lay_out(&described, &BTreeMap::new(), 0).map_err(refuse)?;
-
-        let target = Target::create_in(Arc::clone(storage), path)?;
-        let jobs = self.jobs(&pieces, &layout.tensors.iter().map(|tensor| tensor.offset).collect::<Vec<_>>());
+        let shard = ShardFile::create(storage, path, described)?;
+        let jobs = self.jobs(&pieces, &shard);
         let engine = |error| FileError::engine(path.display().to_string(), error);
         let write = |room: &mut crate::Result<Vec<u8>>, job: &Job<'_>| -> FileResult<Hasher> {
             let room = room.as_mut().map_err(|error| engine(error.clone()))?;
             let (mut hasher, mut at) = (Hasher::new(), job.offset);
             job.content.write(job.units.clone(), room, &mut |bytes| {
-                target.write_at(at, bytes)?;
+                shard.write_at(at, bytes)?;
                 hasher.update(bytes);
                 at += bytes.len() as u64;
                 meter.add(bytes.len() as u64);
@@ -132,36 +128,19 @@ impl<'p, 'a> Plan<'p, 'a> {
             Ok(hasher)
         };
         let written: FileResult<Vec<Hasher>> = jobs.par_iter().map_init(content::room, write).collect();
-        let mut crcs = vec![Hasher::new(); pieces.len()];
+        let mut hashers = vec![Hasher::new(); pieces.len()];
         for (job, hasher) in jobs.iter().zip(&written?) {
-            crcs[job.piece].combine(hasher);
+            hashers[job.piece].combine(hasher);
         }
         drop(jobs);
 
-        let mut end = layout.head.len() as u64;
-        for (at, (piece, hasher)) in pieces.into_iter().zip(crcs).enumerate() {
-            let (crc, offset) = (hasher.finalize(), layout.tensors[at].offset);
-            let (tensor, rows, bytes) = (std::mem::take(&mut described[at].name), piece.rows, piece.bytes);
-            self.records[piece.tensor].pieces.push(PieceRecord {
-                file,
-                tensor: tensor.clone(),
-                rows,
-                offset,
-                bytes,
-                crc32: Crc(crc),
-            });
-            (described[at].name, described[at].crc32) = (tensor, Some(crc));
-            end = end.max(offset + bytes);
+        let crcs: Vec<u32> = hashers.into_iter().map(Hasher::finalize).collect();
+        for (at, (piece, &crc)) in pieces.iter().zip(&crcs).enumerate() {
+            let (tensor, offset) = (self.name(piece), shard.offset(at));
+            let record = PieceRecord { file, tensor, rows: piece.rows, offset, bytes: piece.bytes, crc32: Crc(crc) };
+            self.records[piece.tensor].pieces.push(record);
         }
-        // The header names the checksums, which have a fixed length, so it is as long as the one before.
-        let layout = lay_out(&described, &BTreeMap::new(), 0).map_err(refuse)?;
-        target.write_at(0, &layout.head)?;
-        if end < layout.bytes {
-            // Padding in front of an empty tensor ends the file, and what is never written does not lengthen it.
-            target.write_at(layout.bytes - 1, &[0])?;
-        }
-        target.commit()?;
-        Ok(FileRecord { name: String::new(), bytes: layout.bytes, header_crc32: Crc(crc32fast::hash(&layout.head)) })
+        shard.commit(&crcs)
     }
 
     /// What a tensor or a part of it is called in its file.
@@ -170,12 +149,12 @@ impl<'p, 'a> Plan<'p, 'a> {
         if piece.rows == self.records[piece.tensor].shape[0] { name.clone() } else { format!("{name}{FROM_ROW}{}", piece.first) }
     }
 
-    fn jobs(&self, pieces: &[Piece], offsets: &[u64]) -> Vec<Job<'a>> {
+    fn jobs(&self, pieces: &[Piece], shard: &ShardFile) -> Vec<Job<'a>> {
         let mut jobs = Vec::new();
         for (at, piece) in pieces.iter().enumerate() {
             let content = self.tensors[piece.tensor].content;
             let (row_bytes, step) = (self.records[piece.tensor].row_bytes(), content.units().at_a_time());
-            let mut offset = offsets[at];
+            let mut offset = shard.offset(at);
             for from in piece.units.clone().step_by(step) {
                 let units = from..piece.units.end.min(from + step);
                 let rows = content.rows_of(units.clone()) as u64;

@@ -10,7 +10,7 @@ mod writer;
 
 pub(crate) use choose::choose;
 pub use header::{HEADER_CAP, Header, TensorInfo};
-pub(crate) use layout::{NewTensor, lay_out};
+pub(crate) use layout::{Layout, NewTensor, lay_out};
 pub(crate) use names::{check, check_at, read_names, read_titles, text_tensor};
 pub use reader::SafetensorsReader;
 pub use tables::write_tables;
