@@ -256,7 +256,8 @@ impl Optimizer {
         self.steps = steps;
     }
 
-    /// Goes on as the optimizer that a record was taken from: with its hyperparameters, options and steps. The states stay as they are.
+    /// Goes on as the optimizer that a record was taken from: with its hyperparameters, options and steps. The states stay as they are, and so
+    /// does which [columns](Optimizer::of_columns) of a table they are of.
     ///
     /// ```
     /// use hotrow::{Adam, Optimizer};
@@ -270,14 +271,17 @@ impl Optimizer {
     /// ```
     ///
     /// # Errors
-    /// [`Error::UnknownName`] when the record is of another rule, or has numbers that no optimizer has. Nothing changes then.
+    /// [`Error::UnknownName`] when the record is of another rule, or has numbers that no optimizer has; [`Error::OptionConflict`] when it has options that need
+    /// whole rows, and the table is some columns of one. Nothing changes then.
     pub fn set_record(&mut self, record: &OptimizerRecord) -> Result<()> {
         if record.name() != self.rule.name() {
             let (given, expected) = (record.name().to_owned(), self.rule.name());
             return Err(Error::UnknownName { what: "optimizer for these states", given, expected });
         }
-        let Optimizer { rule, decay, clip_value, clip_norm, max_row_norm, rounding, finite_check, steps, .. } =
-            record.of_nothing()?;
+        let mut found = record.of_nothing()?;
+        found.wider = self.wider;
+        found.check_whole_rows()?;
+        let Optimizer { rule, decay, clip_value, clip_norm, max_row_norm, rounding, finite_check, steps, .. } = found;
         self.rule = rule;
         (self.decay, self.clip_value, self.clip_norm, self.max_row_norm) = (decay, clip_value, clip_norm, max_row_norm);
         (self.rounding, self.finite_check, self.steps) = (rounding, finite_check, steps);

@@ -9,6 +9,9 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from hotrow.typing import Element, Ids, Mode, Path, Policy, TableLike
 
 __all__ = [
+    "CheckpointPart",
+    "CheckpointReader",
+    "Checkpoints",
     "EmbeddingBagCollection",
     "EmbeddingCollection",
     "Optimizer",
@@ -752,6 +755,29 @@ class EmbeddingBagCollection:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on as the collection that `state` was taken from. Its tables are written where they are."""
 
+    def optimizer_record(self, table: str) -> str | None:
+        """The optimizer of a table but for its states: rule, hyperparameters, options and steps as JSON."""
+
+    def set_optimizer_record(self, table: str, record: str) -> None:
+        """Lets a table's optimizer go on as that of a record of the same rule. Its states stay as they are."""
+
+    def state_dims(self, table: str) -> dict[str, int]:
+        """The states of a table's optimizer: how many values a row has, by name."""
+
+    def state_rows(self, table: str, state: str, rows: tuple[int, int]) -> NDArray[np.float32]:
+        """Some rows of a state of a table's optimizer, copied."""
+
+    def read_state(
+        self,
+        table: str,
+        state: str,
+        reader: CheckpointReader,
+        source: str,
+        rows: tuple[int, int],
+        columns: tuple[int, int],
+    ) -> None:
+        """Reads a state of a table's optimizer: rows and columns of that of the checkpoint's table `source`."""
+
     def __reduce__(self) -> tuple[Any, ...]: ...
     def __setstate__(self, state: dict[str, Any]) -> None: ...
 
@@ -824,6 +850,29 @@ class EmbeddingCollection:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on as the collection that `state` was taken from. Its tables are written where they are."""
+
+    def optimizer_record(self, table: str) -> str | None:
+        """The optimizer of a table but for its states: rule, hyperparameters, options and steps as JSON."""
+
+    def set_optimizer_record(self, table: str, record: str) -> None:
+        """Lets a table's optimizer go on as that of a record of the same rule. Its states stay as they are."""
+
+    def state_dims(self, table: str) -> dict[str, int]:
+        """The states of a table's optimizer: how many values a row has, by name."""
+
+    def state_rows(self, table: str, state: str, rows: tuple[int, int]) -> NDArray[np.float32]:
+        """Some rows of a state of a table's optimizer, copied."""
+
+    def read_state(
+        self,
+        table: str,
+        state: str,
+        reader: CheckpointReader,
+        source: str,
+        rows: tuple[int, int],
+        columns: tuple[int, int],
+    ) -> None:
+        """Reads a state of a table's optimizer: rows and columns of that of the checkpoint's table `source`."""
 
     def __reduce__(self) -> tuple[Any, ...]: ...
     def __setstate__(self, state: dict[str, Any]) -> None: ...
@@ -989,3 +1038,79 @@ def draw_part(config: Any, seed: int, first: tuple[int, int], out: NDArray[Any])
 
     It is what a collection whose first table this is would draw with the seed.
     """
+
+@final
+class Checkpoints:
+    """A folder of checkpoints that several processes save into together."""
+
+    def __new__(cls, folder: Path, *, keep_last: int | None = None) -> Checkpoints:
+        """The folder is made by the first save if it is not there."""
+
+    def steps(self) -> list[int]:
+        """The steps that there are checkpoints of, ascending."""
+
+    def begin(self, step: int) -> int:
+        """Begins a save of a step, and takes the folder's lock; returns the generation that the parts' names have."""
+
+    def part(
+        self,
+        step: int,
+        generation: int,
+        at: int,
+        count: int,
+        tables: Sequence[tuple[str, str, tuple[int, int], tuple[int, int], str | None]],
+    ) -> CheckpointPart:
+        """Begins file number `at` of `count`.
+
+        Its tables are (name, element, shape, rows from and to, the optimizer's record).
+        """
+
+    def commit(
+        self, step: int, generation: int, tables: Sequence[str], records: Sequence[str], config: str = "null"
+    ) -> tuple[int, list[int], str | None]:
+        """Makes a checkpoint of all parts.
+
+        Returns its bytes, the steps that were removed, and why not all could be removed that is needed no longer.
+        """
+
+    def release(self) -> None:
+        """Lets go of the folder's lock."""
+
+    def reader(self, step: int) -> CheckpointReader:
+        """Opens a checkpoint to read rows and columns of it."""
+
+@final
+class CheckpointPart:
+    """A file of a checkpoint, being written."""
+
+    def write(self, table: str, rows: NDArray[Any], *, state: str | None = None) -> None:
+        """Writes the next rows of a table, or of a state of its optimizer."""
+
+    def finish(self) -> str:
+        """Brings the file onto the disk; returns what a commit needs to know of it."""
+
+    def discard(self) -> None:
+        """Removes the file, unless it is finished."""
+
+@final
+class CheckpointReader:
+    """An open checkpoint."""
+
+    @property
+    def step(self) -> int:
+        """The step."""
+
+    @property
+    def config(self) -> str:
+        """The configuration as JSON."""
+
+    @property
+    def crc32(self) -> int:
+        """The checksum of the manifest: checkpoints of the same checksum are the same."""
+
+    @property
+    def tables(self) -> list[tuple[str, Element, tuple[int, int], str | None]]:
+        """The tables: name, element, shape, and the record of the optimizer."""
+
+    def read(self, table: str, rows: tuple[int, int], columns: tuple[int, int], out: NDArray[Any]) -> None:
+        """Reads rows and columns of a table into an array of their shape."""

@@ -21,14 +21,6 @@ pytestmark = pytest.mark.thread_unsafe
 RULES = ("rowwise_adagrad", "adam")
 
 
-@pytest.fixture(params=["torch", "mpi"])
-def transport(request: pytest.FixtureRequest) -> Transport:
-    """Both adapters, where there is what they need."""
-    found: Transport = request.param
-    pytest.importorskip("torch" if found == "torch" else "mpi4py")
-    return found
-
-
 def checks(comm: Comm) -> int:
     """The checks of the other tests with this comm in place of threads: every rank draws the same, and compares all."""
 

@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from hotrow.distributed.bags import ShardedEmbeddingBagCollection
+from hotrow.distributed.checkpoint import LoadedCheckpoint, SavedCheckpoint
 from hotrow.distributed.comm import Comm, CommError, LocalComm, RankError
 from hotrow.distributed.planner import plan
 from hotrow.distributed.sequences import ShardedEmbeddingCollection
@@ -19,10 +20,12 @@ __all__ = [
     "CommError",
     "Counts",
     "Kind",
+    "LoadedCheckpoint",
     "LocalComm",
     "MpiComm",
     "Plan",
     "RankError",
+    "SavedCheckpoint",
     "Shard",
     "ShardedEmbeddingBagCollection",
     "ShardedEmbeddingCollection",

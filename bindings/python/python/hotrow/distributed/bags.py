@@ -142,6 +142,7 @@ class ShardedEmbeddingBagCollection(Sharded[_native.EmbeddingBagCollection, Embe
             )
 
         with self._conversation(2 * len(self._groups)) as conversation:
+            self._check_loaded()
             routed = [route(group) for group in self._groups]
             own, (own_ids,) = route(self._replicas)
             asked = [conversation.send("ids", messages) for _, messages in routed]

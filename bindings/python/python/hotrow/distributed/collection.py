@@ -1,5 +1,6 @@
 """What both kinds of sharded collection share: tables, their shards, and the exchange between ranks."""
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 
 from hotrow import _native
 from hotrow.config import EmbeddingConfig
+from hotrow.distributed import checkpoint
+from hotrow.distributed.checkpoint import LoadedCheckpoint, SavedCheckpoint
 from hotrow.distributed.comm import Comm
 from hotrow.distributed.conversation import Conversation
 from hotrow.distributed.describe import describe, require_equal
@@ -78,6 +81,8 @@ class Sharded(Generic[C, Config]):
         self._carrier: Executor | None = None
         if len(self._groups) > 1 and comm.size > 1:
             self._carrier = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hotrow-exchange")
+        self._last: object | None = None
+        self._half_loaded = False
 
     def _made(self, collection: type[C], wire_dtype: str, groups: int) -> tuple[list[Part[C]], Part[C]]:
         """The tables that are exchanged, in groups, and those that every rank has: those are each rank's own."""
@@ -157,6 +162,74 @@ class Sharded(Generic[C, Config]):
                 whole[row:row_end, column:column_end] = values.reshape(row_end - row, column_end - column)
         return whole
 
+    def save(
+        self,
+        folder: str | os.PathLike[str],
+        step: int,
+        *,
+        keep_last: int | None = None,
+        config: object = None,
+    ) -> SavedCheckpoint:
+        """Saves tables and optimizers as a checkpoint that any number of ranks, with any plan, can load.
+
+        All ranks call it, and all see the folder under the path that they give: on several machines it lies on a file
+        system that they share. Each writes the rows that it has; tables that are cut by columns are put together by
+        their owners, some rows at a time. A checkpoint is there as a whole or not at all, whatever happens: what an
+        interrupted save leaves behind is removed by the next one. It is one of hotrow's own: `hotrow info`, `verify`
+        and `similar` read it.
+
+        Args:
+            folder: Where checkpoints are; it is made if it is not there. One job at a time saves into it.
+            step: What counts the state of the training, such as its batches; not before the newest of the folder. A
+                checkpoint of the same step is replaced.
+            keep_last: How many checkpoints are kept; all, unless it is given.
+            config: Whatever JSON can hold; that of rank 0 is saved.
+
+        Raises:
+            ValueError: The ranks do not save the same, the step is before the newest, another program saves there, or
+                another rank has failed.
+            OSError: A file cannot be written.
+            CommError: A rank is gone. The checkpoints are as they were before.
+        """
+        return checkpoint.save(self._tables(), folder, step, keep_last, config)
+
+    def load(self, folder: str | os.PathLike[str], step: int | None = None) -> LoadedCheckpoint | None:
+        """Goes on from a checkpoint, whatever ranks and plan it was saved by; `None` if the folder has none.
+
+        All ranks call it. Each reads its own shards, and compares the checksums of all that it touches. Optimizers go
+        on with the checkpoint's hyperparameters, options and steps. A collection without optimizers loads the tables
+        alone.
+
+        Args:
+            folder: Where checkpoints are.
+            step: Which one; the newest, unless it is given.
+
+        Raises:
+            ValueError: The checkpoint is of other tables, elements or rules, needs what no rank has, is damaged, or
+                another rank has failed. If that happens when tables are being read already, then the collection
+                refuses to be used until a load succeeds.
+            OSError: A file cannot be read.
+        """
+        self._last = None
+
+        def begin() -> None:
+            self._half_loaded = True
+
+        loaded = checkpoint.load(self._tables(), folder, step, begin)
+        if loaded is not None:
+            self._half_loaded = False
+        return loaded
+
+    def _tables(self) -> checkpoint.Tables:
+        return checkpoint.Tables(
+            self._comm,
+            self._configs,
+            self._plan,
+            self._model,
+            self._parts,
+            bool(self._optimizers),
+        )
+
     def _number(self, name: str) -> int:
         """Which table has this name."""
         if name not in self.table_names:
@@ -174,6 +247,11 @@ class Sharded(Generic[C, Config]):
 
     def _conversation(self, exchanges: int) -> Conversation:
         return Conversation(self._comm, self.traffic, exchanges, self._carrier)
+
+    def _check_loaded(self) -> None:
+        """Refuses a batch for tables of which some are another checkpoint's."""
+        if self._half_loaded:
+            raise ValueError("a load has failed half way, so the tables are of no use: load a checkpoint first")
 
     def _check_trained(self, last: object | None) -> None:
         """Refuses a backward that has nothing to step by."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from hotrow.config import EmbeddingConfig
 from hotrow.distributed.sharding import Kind, Shard, TablePlan
 
-__all__ = ["LINE", "cut_columns", "make_table"]
+__all__ = ["LINE", "cut", "cut_columns", "make_table"]
 
 LINE = 16
 """Columns that stay together if they can: a cache line of float32."""
