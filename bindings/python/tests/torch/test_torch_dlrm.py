@@ -82,7 +82,7 @@ def test_it_learns_and_its_tables_do(capsys: pytest.CaptureFixture[str]) -> None
     assert found > dlrm.main([*SMALL, "--lr", "0"]) + 0.05
 
 
-def _run(*command: str) -> str:
+def run(*command: str) -> str:
     """What a program with processes of its own prints. They end with it, or when it has taken too long."""
     environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
@@ -101,11 +101,11 @@ def _run(*command: str) -> str:
 def test_two_processes_learn_what_one_does(transport: str, capsys: pytest.CaptureFixture[str]) -> None:
     program = ["-m", "hotrow.examples.dlrm", *QUICK, "--comm", transport]
     if transport == "torch":
-        run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *program]
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *program]
     else:
         pytest.importorskip("mpi4py")
-        run = [str(Path(sys.executable).with_name("mpiexec")), "-n", "2", sys.executable, "-m", "mpi4py", *program]
-    said = _run(*run)
+        command = [str(Path(sys.executable).with_name("mpiexec")), "-n", "2", sys.executable, "-m", "mpi4py", *program]
+    said = run(*command)
     alone = dlrm.main(QUICK)
     expected = re.search(r"loss (\S+),", capsys.readouterr().out)
     found = re.search(r"loss (\S+), AUC (\S+), .* (\S+) MB exchanged", said)

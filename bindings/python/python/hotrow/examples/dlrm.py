@@ -6,7 +6,10 @@ In one process, in several, and in several whose lookups go over MPI:
     torchrun --standalone --nproc-per-node 4 -m hotrow.examples.dlrm
     mpiexec -n 4 python -m mpi4py -m hotrow.examples.dlrm --comm mpi
 
-Whatever the number of processes, all of them together go through the same examples in the same batches.
+Whatever the number of processes, all of them together go through the same examples in the same batches. With
+checkpoints a training that was interrupted goes on when the same command is given again, which torchrun does by itself:
+
+    torchrun --standalone --nproc-per-node 4 --max-restarts 3 -m hotrow.examples.dlrm --checkpoint run --every 100
 """
 
 from __future__ import annotations
@@ -14,8 +17,9 @@ from __future__ import annotations
 import argparse
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import get_args
 
 import numpy as np
@@ -28,6 +32,7 @@ from hotrow.distributed import Comm, Kind, ShardedEmbeddingBagCollection, plan
 from hotrow.distributed.torch import ShardedModule
 from hotrow.examples import world
 from hotrow.examples.clicks import Clicks, auc, read, synthetic
+from hotrow.examples.keeper import Keeper
 from hotrow.torch import KeyedJaggedTensor
 from hotrow.typing import Element
 
@@ -84,12 +89,16 @@ def quality(model: torch.nn.Module, batches: Sequence[Clicks], comm: Comm) -> fl
 
 
 def epoch(
-    model: torch.nn.Module, batches: Sequence[Clicks], comm: Comm, optimizer: torch.optim.Optimizer
+    model: torch.nn.Module,
+    batches: Sequence[Clicks],
+    comm: Comm,
+    optimizer: torch.optim.Optimizer,
+    after: Callable[[int], None],
 ) -> tuple[float, float]:
-    """Trains on all batches; returns the mean loss over all ranks, and the seconds."""
+    """Trains on all batches, with a call after each; returns the mean loss over all ranks, and the seconds."""
     total = 0.0
     begin = time.perf_counter()
-    for batch in batches:
+    for number, batch in enumerate(batches):
         part = own(batch, comm)
         optimizer.zero_grad()
         logits = model(torch.from_numpy(part.numbers), features_of(part))
@@ -100,6 +109,7 @@ def epoch(
         (loss * (comm.size / len(batch))).backward()
         optimizer.step()
         total += loss.item()
+        after(number + 1)
     seconds = time.perf_counter() - begin
     return sum(comm.all_gather(total)) / sum(map(len, batches)), seconds
 
@@ -120,6 +130,14 @@ class Options:
     lr: float
     dense_lr: float
     seed: int
+    checkpoint: str | None
+    every: int
+    keep: int | None
+
+    def settings(self) -> dict[str, float | str]:
+        """What another training differs in."""
+        same = {name: getattr(self, name) for name in ("fused", "dim", "batch", "lr", "dense_lr", "seed")}
+        return {"examples": len(self.data), **same}
 
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
@@ -139,7 +157,12 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--lr", type=float, default=0.02)
     parser.add_argument("--dense-lr", type=float, default=0.01)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--checkpoint", metavar="FOLDER", help="save there, and go on from what was saved there")
+    parser.add_argument("--every", type=int, default=100, metavar="STEPS", help="batches between checkpoints")
+    parser.add_argument("--keep", type=int, metavar="N", help="how many checkpoints are kept; all without")
     given = parser.parse_args(arguments)
+    if given.every < 1:
+        parser.error(f"argument --every: it is at least 1, and is {given.every}")
     return Options(
         data=read(given.frappe, given.seed) if given.frappe else synthetic(given.examples, given.rows, given.seed),
         comm=given.comm,
@@ -153,6 +176,9 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         lr=given.lr,
         dense_lr=given.dense_lr,
         seed=given.seed,
+        checkpoint=given.checkpoint,
+        every=given.every,
+        keep=given.keep,
     )
 
 
@@ -186,6 +212,19 @@ def embeddings(options: Options, comm: Comm) -> ShardedEmbeddingBagCollection:
     )
 
 
+def kept(
+    options: Options,
+    collection: ShardedEmbeddingBagCollection,
+    dense: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+) -> Keeper | None:
+    """The checkpoints, if there are to be any."""
+    if options.checkpoint is None:
+        return None
+    settings = options.settings()
+    return Keeper(options.checkpoint, collection, dense, optimizer, options.every, options.keep, settings)
+
+
 def main(arguments: Sequence[str] | None = None) -> float:
     """Trains, prints an epoch a line, and returns the last AUC."""
     options = parse(arguments)
@@ -193,23 +232,30 @@ def main(arguments: Sequence[str] | None = None) -> float:
     with world.joined(options.comm) as comm:
         torch.manual_seed(options.seed)
         collection = embeddings(options, comm)
-        model: torch.nn.Module = Dlrm(
-            options.data.numbers.shape[1], len(options.data.rows), options.dim, ShardedModule(collection)
-        )
-        if comm.size > 1:
-            model = DistributedDataParallel(model)
+        dense = Dlrm(options.data.numbers.shape[1], len(options.data.rows), options.dim, ShardedModule(collection))
+        model: torch.nn.Module = DistributedDataParallel(dense) if comm.size > 1 else dense
         optimizer = torch.optim.Adagrad(model.parameters(), lr=options.dense_lr)
-        examples = sum(map(len, train))
-        found = 0.0
-        for number in range(1, options.epochs + 1):
-            before = collection.traffic.total.bytes
-            loss, seconds = epoch(model, train, comm, optimizer)
+        keeper = kept(options, collection, dense, optimizer)
+        done, whole = 0 if keeper is None else keeper.resume(), options.epochs * len(train)
+        if comm.rank == 0 and done:
+            print(f"going on with {options.checkpoint}, which has {done} of {whole} batches behind it")
+
+        def after(first: int, batches: int) -> None:
+            if keeper is not None:
+                keeper.after(first + batches, last=first + batches == whole)
+
+        found = quality(model, test, comm) if done >= whole else 0.0
+        for number in range(done // len(train), options.epochs):
+            before, start = collection.traffic.total.bytes, number * len(train)
+            left = train[max(0, done - start) :]
+            first = start + len(train) - len(left)
+            loss, seconds = epoch(model, left, comm, optimizer, partial(after, first))
             sent = sum(comm.all_gather(collection.traffic.total.bytes - before))
             found = quality(model, test, comm)
             if comm.rank == 0:
                 print(
-                    f"epoch {number}: loss {loss:.4f}, AUC {found:.4f}, {examples / seconds:,.0f} samples/s, "
-                    f"{sent / 1e6:,.1f} MB exchanged"
+                    f"epoch {number + 1}: loss {loss:.4f}, AUC {found:.4f}, "
+                    f"{sum(map(len, left)) / seconds:,.0f} samples/s, {sent / 1e6:,.1f} MB exchanged"
                 )
         if comm.rank == 0 and options.data.planted is not None:
             best = auc(*(np.concatenate([getattr(part, name) for part in test]) for name in ("labels", "planted")))
