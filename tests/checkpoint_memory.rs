@@ -5,8 +5,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use hotrow::store::{Checkpoints, Snapshot};
-use hotrow::{Adagrad, Optimizer, RowSet, Table};
+use hotrow::store::{Checkpoints, PartName, PartTable, Snapshot};
+use hotrow::{Adagrad, DType, Optimizer, RowSet, Table};
 
 struct Counting;
 
@@ -67,4 +67,24 @@ fn a_checkpoint_needs_little_memory_beside_its_tables() {
     drop(loaded.unwrap());
     let (verified, over) = measured("verify", payload / 3 * 4, || checkpoints.verify(2));
     assert!(verified.unwrap() > 300 << 20 && over < 64 * MIB, "{over} bytes");
+
+    // In parts: what is written and read lies in the tables themselves.
+    let folder = tempfile::tempdir().unwrap();
+    let mut checkpoints = Checkpoints::open(folder.path());
+    let generation = checkpoints.begin(1).unwrap();
+    let announced = PartTable::new("t", DType::F32, [rows, dim]).unwrap().optimizer(&optimizer.record()).unwrap();
+    let (record, over) = measured("save of a part", payload, || {
+        let mut part = checkpoints.part(PartName { step: 1, generation, at: 1, count: 1 }, &[announced]).unwrap();
+        part.write("t", &table).unwrap();
+        part.write_state("t", "sum", optimizer.state().next().unwrap().1).unwrap();
+        part.finish().unwrap()
+    });
+    assert!(over < 64 * MIB, "{over} bytes");
+    checkpoints.commit(1, generation, &["t"], &[record], "null").unwrap();
+    let mut out = Table::<f32>::zeros(rows / 2, 20).unwrap();
+    let reader = checkpoints.reader(1).unwrap();
+    let (read, over) = measured("read of a part", payload / 2, || reader.read("t", rows / 4..rows / 4 + rows / 2, 3..23, &mut out));
+    read.unwrap();
+    assert!(over < 64 * MIB, "{over} bytes");
+    assert_eq!(out.row(7), Some(&table.row(rows / 4 + 7).unwrap()[3..23]));
 }

@@ -62,12 +62,12 @@ fn tensor(name: &str, parts: &[&PartRecord]) -> Result<TensorRecord, String> {
     found.sort_by_key(|(_, rows)| (rows.first, rows.count()));
     let Some((_, first)) = found.first() else { return Err(format!("no part has rows of tensor {name:?}")) };
     let mut tensor = TensorRecord { pieces: Vec::new(), ..first.tensor.clone() };
-    let mut next = 0;
+    let mut next = 0usize;
     for (file, rows) in &found {
         if rows.first != next {
             return Err(format!("tensor {name:?}: after row {next} comes a part from row {} on", rows.first));
         }
-        next += rows.count();
+        next = next.saturating_add(rows.count());
         tensor.pieces.extend(rows.tensor.pieces.iter().map(|piece| PieceRecord { file: *file, ..piece.clone() }));
     }
     Ok(tensor)

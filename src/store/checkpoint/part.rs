@@ -257,7 +257,7 @@ impl Rows {
     }
 
     pub(super) fn count(&self) -> usize {
-        self.tensor.pieces.iter().map(|piece| piece.rows).sum()
+        self.tensor.pieces.iter().fold(0, |rows, piece| rows.saturating_add(piece.rows))
     }
 }
 

@@ -340,6 +340,36 @@ def test_a_rank_that_cannot_write_hangs_nobody(tmp_path: Path) -> None:
     assert len(os.listdir(folder)) == 1 + 1 + 3
 
 
+@pytest.mark.parametrize("place", ["state_rows", "table"])
+def test_a_rank_that_cannot_read_its_own_hangs_nobody(tmp_path: Path, place: str) -> None:
+    class Failing:
+        """A collection that has no memory for what is asked of it."""
+
+        def __init__(self, collection: Any) -> None:
+            self.collection = collection
+
+        def __getattr__(self, name: str) -> Any:
+            return fail if name == place else getattr(self.collection, name)
+
+    def fail(*_args: object) -> Any:
+        raise MemoryError("none left")
+
+    def work(comm: ThreadComm) -> None:
+        collection = made(comm, test_bags.planned("column_wise", 3), SGD)
+        if comm.rank == 2:
+            collection._sharded.collection = Failing(collection._sharded.collection)
+        error = MemoryError if comm.rank == 2 else ValueError
+        match = "^none left" if comm.rank == 2 else "^rank 2 could not save its tables: MemoryError: none left"
+        with pytest.raises(error, match=match):
+            collection.save(tmp_path, 1)
+        comm.barrier()
+
+    results(3, work)
+    # Files that are finished belong to no checkpoint; there is none that is not.
+    assert not list(tmp_path.glob(".hotrow-*.tmp"))
+    assert hotrow._native.Checkpoints(tmp_path).steps() == []
+
+
 def test_what_is_damaged_is_refused_by_every_rank(rng: np.random.Generator, tmp_path: Path) -> None:
     training = Bags(rng, 1)
     name = "step-2.0.2-of-3.safetensors"

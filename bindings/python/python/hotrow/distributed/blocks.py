@@ -9,7 +9,7 @@ from hotrow.distributed.comm import Comm
 from hotrow.distributed.pieces import cut
 from hotrow.distributed.sharding import TablePlan
 
-__all__ = ["BLOCK_BYTES", "Cells", "blocks", "columns_together", "writers"]
+__all__ = ["BLOCK_BYTES", "Cells", "assembled", "blocks", "exchange_columns", "writers"]
 
 Cells = NDArray[np.uint8]
 """Rows as bytes."""
@@ -36,7 +36,7 @@ def blocks(rows: range, row_bytes: int, block_bytes: int) -> Iterator[range]:
         yield range(start, min(start + step, rows.stop))
 
 
-def columns_together(
+def exchange_columns(
     comm: Comm,
     table: TablePlan,
     writing: Mapping[int, range],
@@ -44,26 +44,31 @@ def columns_together(
     cell_bytes: int,
     block_bytes: int,
     own: Callable[[range], Cells],
-) -> Iterator[Cells]:
-    """Yields whole rows of a table that is cut by columns to the ranks that write them, a block at a time.
+) -> Iterator[list[Cells]]:
+    """Sends the ranks that write rows of a table that is cut by columns all columns of them, a block of rows at a time.
 
-    All ranks call it, and go through it to the end. `own` gives this rank's columns of some rows; a rank that has none
-    is not asked.
+    Yields what every rank has sent for a block, at ranks that write it. All ranks call this, and go through it to the
+    end. `own` gives this rank's columns of some rows; a rank that has none is not asked.
     """
     row_bytes = table.embedding_dim * cell_bytes
     steps = {rank: list(blocks(rows, row_bytes, block_bytes)) for rank, rows in writing.items()}
     owns = comm.rank in [shard.owner for shard in table.shards]
+    empty = np.empty(0, np.uint8)
     for step in range(max(map(len, steps.values()), default=0)):
         now = {rank: each[step] for rank, each in steps.items() if step < len(each)}
-        empty = np.empty(0, np.uint8)
-        parts = [own(now[rank]).reshape(-1) if owns and rank in now else empty for rank in range(comm.size)]
-        received = comm.all_to_all(parts)
-        if comm.rank not in now:
-            continue
-        whole = np.empty((len(now[comm.rank]), row_bytes), np.uint8)
-        for shard in table.shards:
-            start, stop = shard.columns.start * cell_bytes, shard.columns.stop * cell_bytes
-            # A rank that could not read its own has sent nothing, and says so in the end.
-            if received[shard.owner].size == len(whole) * (stop - start):
-                whole[:, start:stop] = received[shard.owner].reshape(len(whole), -1)
-        yield whole
+        received = comm.all_to_all([own(now[rank]) if owns and rank in now else empty for rank in range(comm.size)])
+        if comm.rank in now:
+            yield received
+
+
+def assembled(table: TablePlan, received: list[Cells], cell_bytes: int) -> Cells | None:
+    """Whole rows, as bytes, of the columns that every rank has sent; `None` if one could not send its own."""
+    first = table.shards[0]
+    rows = received[first.owner].size // (len(first.columns) * cell_bytes)
+    whole = np.empty((rows, table.embedding_dim * cell_bytes), np.uint8)
+    for shard in table.shards:
+        start, stop = shard.columns.start * cell_bytes, shard.columns.stop * cell_bytes
+        if received[shard.owner].size != rows * (stop - start):
+            return None
+        whole[:, start:stop] = received[shard.owner].reshape(rows, -1)
+    return whole

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from hotrow import _native
 from hotrow.config import EmbeddingConfig
-from hotrow.distributed.blocks import BLOCK_BYTES, Cells, blocks, columns_together, writers
+from hotrow.distributed.blocks import BLOCK_BYTES, Cells, assembled, blocks, exchange_columns, writers
 from hotrow.distributed.comm import Comm, CommError
 from hotrow.distributed.describe import SHOWN, require_equal
 from hotrow.distributed.optimizers import Optimizer, check_optimizers
 from hotrow.distributed.part import Owned, Part
-from hotrow.distributed.sharding import Plan
+from hotrow.distributed.sharding import Plan, TablePlan
 
 __all__ = ["LoadedCheckpoint", "SavedCheckpoint", "Tables", "load", "save"]
 
@@ -164,16 +164,18 @@ def _write(tables: Tables, folder: _native.Checkpoints, step: int, generation: i
     comm, ranks = tables.comm, tables.comm.size
     writing = [writers(tables.plan.table(config.name), at, ranks) for at, config in enumerate(tables.configs)]
     files = [rank for rank in range(ranks) if any(rank in each for each in writing)]
-    out = _Out(comm.rank in files)
-    if out.wanted:
+    out = _Out()
+
+    def begin() -> _native.CheckpointPart:
         announced = []
         for at, (config, each) in enumerate(zip(tables.configs, writing, strict=True)):
             if comm.rank in each:
                 rows, shape = each[comm.rank], (config.num_embeddings, config.embedding_dim)
-                record = _record(tables, at)
-                announced.append((config.name, config.dtype, shape, (rows.start, rows.stop), record))
-        number = files.index(comm.rank) + 1
-        out.attempt(lambda: out.begin(folder.part(step, generation, number, len(files), announced)))
+                announced.append((config.name, config.dtype, shape, (rows.start, rows.stop), _record(tables, at)))
+        return folder.part(step, generation, files.index(comm.rank) + 1, len(files), announced)
+
+    if comm.rank in files:
+        out.begin(begin)
     try:
         for at, (config, each) in enumerate(zip(tables.configs, writing, strict=True)):
             _write_tensor(tables, at, None, each, out)
@@ -185,32 +187,39 @@ def _write(tables: Tables, folder: _native.Checkpoints, step: int, generation: i
 
 
 class _Out:
-    """A part that may fail: all ranks take part in all exchanges, and only then say what went wrong."""
+    """A file that may fail: all ranks take part in all exchanges, and only then say what went wrong."""
 
-    def __init__(self, wanted: bool) -> None:
+    def __init__(self) -> None:
         """A rank that writes nothing has no file."""
-        self.wanted = wanted
         self._part: _native.CheckpointPart | None = None
         self._error: Exception | None = None
 
-    def attempt(self, work: Callable[[], Any]) -> Any:
-        """Does something, unless something went wrong before; what it returns, or `None`."""
-        if self._error is None:
-            try:
-                return work()
-            except Exception as error:
-                self._error = error
-        return None
+    def attempt(self, work: Callable[[], Kept]) -> Kept | None:
+        """What something returns, or `None` if it fails; the first error is kept."""
+        try:
+            return work()
+        except Exception as error:
+            self._error = self._error or error
+            return None
 
-    def begin(self, part: _native.CheckpointPart) -> None:
+    def begin(self, part: Callable[[], _native.CheckpointPart]) -> None:
         """Has a file from now on."""
-        self._part = part
+        self._part = self.attempt(part)
 
-    def write(self, table: str, rows: NDArray[Any], state: str | None) -> None:
-        """The next rows."""
+    def write(self, table: str, rows: Callable[[], NDArray[Any] | None], state: str | None) -> None:
+        """The next rows. Where another rank has failed to send its own there are none, and there will be no file."""
         part = self._part
-        if part is not None:
-            self.attempt(lambda: part.write(table, rows, state=state))
+        if part is None or self._error is not None:
+            return
+
+        def write() -> None:
+            found = rows()
+            if found is None:
+                self.close()
+            else:
+                part.write(table, found, state=state)
+
+        self.attempt(write)
 
     def finish(self) -> str | None:
         """Raises what went wrong, or finishes the file."""
@@ -222,6 +231,7 @@ class _Out:
         """Leaves no file that is not finished."""
         if self._part is not None:
             self._part.discard()
+            self._part = None
 
 
 def _record(tables: Tables, table: int) -> str | None:
@@ -249,18 +259,23 @@ def _write_tensor(tables: Tables, table: int, state: str | None, writing: dict[i
     if planned.kind == "column_wise" and not one_a_row:
 
         def cells_of(rows: range) -> Cells:
-            found: Cells | None = out.attempt(lambda: np.ascontiguousarray(rows_of(rows)).view(np.uint8))
+            found = out.attempt(lambda: np.ascontiguousarray(rows_of(rows)).reshape(-1).view(np.uint8))
             return np.empty(0, np.uint8) if found is None else found
 
-        together = columns_together(
+        exchanged = exchange_columns(
             tables.comm, planned, writing, cell_bytes=dtype.itemsize, block_bytes=BLOCK_BYTES, own=cells_of
         )
-        for whole in together:
-            out.write(config.name, whole.view(dtype), state)
+        for received in exchanged:
+            out.write(config.name, partial(_whole, planned, received, dtype), state)
     elif tables.comm.rank in writing:
         width = 1 if one_a_row else config.embedding_dim
         for rows in blocks(writing[tables.comm.rank], width * dtype.itemsize, BLOCK_BYTES):
-            out.write(config.name, rows_of(rows), state)
+            out.write(config.name, partial(rows_of, rows), state)
+
+
+def _whole(planned: TablePlan, received: list[Cells], dtype: np.dtype[Any]) -> NDArray[Any] | None:
+    whole = assembled(planned, received, dtype.itemsize)
+    return None if whole is None else whole.view(dtype)
 
 
 def _check_fit(tables: Tables, reader: _native.CheckpointReader, folder: str | os.PathLike[str]) -> None:
