@@ -111,8 +111,9 @@ fn widened(
 
 /// The CRC-32 of bytes of a file, which was found to have them.
 pub(crate) fn checksum(source: &Source, offset: u64, bytes: u64, progress: Progress<'_>) -> FileResult<u32> {
-    let workers = Parallelism::Auto.workers_for(usize::try_from(bytes).unwrap_or(usize::MAX));
-    let scratch = Scratch::<u8>::new(workers, PIECE_BYTES).map_err(|error| FileError::engine(source.name(), error))?;
+    let all = usize::try_from(bytes).unwrap_or(usize::MAX);
+    let workers = Parallelism::Auto.workers_for(all);
+    let scratch = Scratch::<u8>::new(workers, all.min(PIECE_BYTES)).map_err(|error| FileError::engine(source.name(), error))?;
     let (pieces, failed) = (Pieces::default(), OnceLock::new());
     let tasks = usize::try_from(bytes.div_ceil(PIECE_BYTES as u64)).unwrap_or(usize::MAX);
     par::run(workers, tasks, &|task| {

@@ -12,6 +12,9 @@
 //!
 //! Shards are written first, each under a temporary name, brought onto the disk and renamed; the manifest comes last. A crash at any
 //! moment leaves the checkpoints that were there, or those and the new one.
+//!
+//! Shards may be written by several programs ([`Part`]), and the manifest by one of them; and any rows and columns of tables may be read without
+//! the rest ([`CheckpointReader`]).
 
 mod assemble;
 mod content;

@@ -174,7 +174,7 @@ impl CheckpointReader {
         let Wanted { row_bytes, ref columns, stride } = *wanted;
         let source = &self.files[piece.file];
         let width = row_bytes as usize / size_of::<E>();
-        let at_a_time = (CHUNK_BYTES / row_bytes.max(1) as usize).max(1);
+        let at_a_time = (CHUNK_BYTES / row_bytes.max(1) as usize).clamp(1, values.len().div_ceil(stride).max(1));
         let read = |packed: &mut Vec<E>, (block, into): (usize, &mut [E])| -> FileResult<()> {
             let rows = into.len().div_ceil(stride);
             if packed.is_empty() {

@@ -22,7 +22,10 @@ from hotrow.distributed import (
     ShardedEmbeddingCollection,
     checkpoint,
 )
+from hotrow.distributed.blocks import blocks, writers
 from hotrow.distributed.optimizers import refusal
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from plain import same
 from plain_steps import DEFAULTS
@@ -177,6 +180,24 @@ def test_rows_that_are_not_pooled(rng: np.random.Generator, tmp_path: Path, kind
     for found in results(others, load):
         for name, table in found.items():
             same(table, single.table(name))
+
+
+@given(
+    rows=st.integers(0, 20),
+    ranks=st.integers(1, 5),
+    kind=st.sampled_from(test_bags.KINDS),
+    block=st.integers(0, 300),
+    number=st.integers(0, 9),
+)
+def test_every_row_is_written_once(rows: int, ranks: int, kind: Any, block: int, number: int) -> None:
+    config = replace(BAGS[0], num_embeddings=rows)
+    table = hotrow.distributed.plan([config], world_size=ranks, constraints={"users": kind}).table("users")
+    found = writers(table, number, ranks)
+    owners = {shard.owner for shard in table.shards}
+    assert set(found) <= owners
+    written = [row for each in found.values() for part in blocks(each, 32, block) for row in part]
+    assert sorted(written) == list(range(rows))
+    assert all(len(part) <= max(1, block // 32) for each in found.values() for part in blocks(each, 32, block))
 
 
 def test_what_counts_and_what_was_changed_survives(rng: np.random.Generator, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ In one process, in several, and in several whose lookups go over MPI:
 Whatever the number of processes, all of them together go through the same examples in the same batches. With
 checkpoints a training that was interrupted goes on when the same command is given again, which torchrun does by itself:
 
+    export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1  # or those that are started again may look for those before them
     torchrun --standalone --nproc-per-node 4 --max-restarts 3 -m hotrow.examples.dlrm --checkpoint run --every 100
 """
 
