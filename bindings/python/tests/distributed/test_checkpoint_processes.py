@@ -15,7 +15,7 @@ import test_bags
 from hotrow.distributed import Comm, CommError, ShardedEmbeddingBagCollection, checkpoint
 from plain import same
 from ranks import Transport, on_ranks, outcomes
-from worlds import Batch
+from worlds import Batch, results
 
 pytestmark = pytest.mark.thread_unsafe
 ADAM = ("adam", {"lr": 0.1})
@@ -127,7 +127,9 @@ def trained(comm: Comm) -> dict[str, Any]:
     return tables_of(collection)
 
 
-@pytest.mark.parametrize("place", ["write", "written", "commit"])
+@pytest.mark.parametrize(
+    ("transport", "place"), [("torch", "write"), ("torch", "commit"), ("mpi", "written")], indirect=["transport"]
+)
 def test_a_rank_that_is_killed_while_it_saves(transport: Transport, tmp_path: Path, place: str) -> None:
     found, log = outcomes(transport, 3, saves_until_killed, tmp_path, place, comm_timeout=4.0)
     victim = 0 if place == "commit" else 1
@@ -136,7 +138,7 @@ def test_a_rank_that_is_killed_while_it_saves(transport: Transport, tmp_path: Pa
         assert found[rank].value.startswith(f"rank {rank}: all_")
     assert found[victim].value is None
     assert hotrow._native.Checkpoints(tmp_path).steps() == [1]
-    expected = on_ranks(transport, 3, trained)[0]
+    expected = results(3, trained)[0]
     for tables, names in on_ranks(transport, 3, goes_on, tmp_path):
         for name, table in tables.items():
             same(table, expected[name])
