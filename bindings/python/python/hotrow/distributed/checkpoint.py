@@ -317,9 +317,11 @@ def _differences(tables: Tables, found: Mapping[str, tuple[str, tuple[int, int],
 def _options(record: str) -> Optimizer:
     """The rule of a record, and those of its options that may not be followed everywhere."""
     found = json.loads(record)
-    rounding = found["rounding"]
+    rounding, decay = found["rounding"], found["weight_decay"]
     options = {name: found[name] for name in ("clip_norm", "max_row_norm", "finite_check")}
     options["stochastic_rounding"] = rounding["stochastic"]["seed"] if isinstance(rounding, dict) else None
+    for mode, value in decay.items() if isinstance(decay, dict) else ():
+        options["weight_decay"], options["weight_decay_mode"] = value, mode
     return found["rule"], options
 
 
