@@ -6,18 +6,19 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-PARTS = ("overhead",)
+PARTS = ("overhead", "torchrec")
 
 _EXAMPLES = """\
 examples:
   sharded.py                            everything; it starts its processes itself, over gloo on the loopback interface
   sharded.py --quick                    does it work here? small tables, few repetitions
-  sharded.py --parts overhead,bytes     some of it
+  sharded.py --parts overhead,torchrec     some of it
   sharded.py --json run.json            a run to keep
   sharded.py --from run.json            the tables of a run that was kept
 
 parts:
   overhead    two processes with a thread each against one process with two threads, table_wise
+  torchrec    side by side with TorchRec, two processes with a thread each: tables whole, and cut by columns
 """
 
 

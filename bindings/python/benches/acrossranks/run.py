@@ -16,7 +16,7 @@ from acrossranks.launch import PartError, launch
 from acrossranks.record import LeftOut, Run, Table
 
 _WORKLOAD = "train-tbe-default"
-_PACKAGES = ("numpy", "torch")
+_PACKAGES = ("numpy", "torch", "torchrec", "fbgemm-gpu-cpu", "tensordict")
 
 
 def run(options: Options) -> int:
@@ -49,6 +49,11 @@ def _worlds(options: Options) -> Iterator[tuple[str, str, int, dict[str, Any]]]:
     """What to start: the part, what its table is called, how many ranks, and what else they are told."""
     if "overhead" in options.parts:
         yield "overhead", f"{_WORKLOAD}, table_wise", 2, {"name": _WORKLOAD}
+    if "torchrec" in options.parts:
+        for kind in ("table_wise", "column_wise"):
+            for rule in ("rowwise_adagrad", "adagrad"):
+                given = {"name": _WORKLOAD, "kind": kind, "rule": rule}
+                yield "torchrec", f"{_WORKLOAD}, {kind}, {rule}", 2, given
 
 
 def _versions() -> dict[str, str]:

@@ -63,11 +63,11 @@ def _stepped(data: Data, table: int) -> Array:
     else:
         grads = data.grad
     sums = _sums(ids, grads, rows)
-    stepped: Array = data.tables[table][rows] - LR * _direction(workload.optimizer, sums)
+    stepped: Array = data.tables[table][rows] - LR * direction(workload.optimizer, sums)
     return stepped
 
 
-def _direction(optimizer: str, sums: Array) -> Array:
+def direction(optimizer: str, sums: Array) -> Array:
     """What the first step of an optimizer subtracts for each unit of the learning rate."""
     if optimizer == "sgd":
         return sums
