@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the environment that peers.py runs in: hotrow, built here with all optimizations, and what it is compared with.
+# Makes the environment that peers.py and sharded.py run in: hotrow, built here with all optimizations, and what it is compared with.
 #
 #   benches/setup.sh              in benches/.venv
 #   benches/setup.sh ~/peers      there
@@ -19,6 +19,7 @@ command -v cargo >/dev/null || { echo "setup.sh: cargo is not installed: https:/
 
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 "$venv/bin/pip" install --quiet --requirement "$here/requirements-bench.txt"
+"$venv/bin/pip" install --quiet --no-deps --requirement "$here/requirements-torchrec.txt"
 
 wheels=$(mktemp -d)
 trap 'rm -rf "$wheels"' EXIT

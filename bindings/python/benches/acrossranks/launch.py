@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -48,7 +49,8 @@ def launch(part: str, ranks: int, timeout: float, **options: Any) -> Any:
                     process.wait()
         failed = [rank for rank, process in enumerate(started) if process.returncode]
         if failed:
-            reasons = "; ".join(f"rank {rank}: {_reason(logs[rank])}" for rank in failed)
+            # Where all ranks refuse the same, once is enough.
+            reasons = "; ".join(dict.fromkeys(_reason(logs[rank]) for rank in failed))
             raise PartError(f"not done after {timeout:.0f} s: {reasons}" if late else reasons)
         return json.loads((folder / "found.json").read_text())
 
@@ -82,6 +84,7 @@ def _environment() -> dict[str, str]:
 
 
 def _reason(log: Path) -> str:
-    """The last line that says something."""
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "it ended without a word"
+    """The last line that says something, without PyTorch's mark of the rank."""
+    lines = [re.sub(r"^\[rank\d+\]: ", "", line).strip() for line in log.read_text(errors="replace").splitlines()]
+    said = [line for line in lines if line]
+    return said[-1][:300] if said else "a rank ended without a word"

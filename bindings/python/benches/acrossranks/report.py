@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterable
 
-from acrossranks.record import Run, Table
+from acrossranks.record import LeftOut, Run, Table
 
 OVERHEAD = 0.6
 """What several processes are to reach of one with as many threads."""
@@ -31,16 +31,16 @@ def header(run: Run) -> str:
 
 def table(run: Run, found: Table) -> str:
     """One table, and what follows from it."""
+    lines: list[str] = _TEXTS[found.part](found)
     asked = {"overhead": OVERHEAD, "torchrec": TORCHREC}.get(found.part)
-    lines = [_TEXTS[found.part](found)]
     if asked is not None and not run.quick:
         lines.append(f"  asked: {asked:.2f}")
     return "\n".join(lines)
 
 
-def left_out(run: Run) -> str:
+def left_out(every: Iterable[LeftOut]) -> str:
     """What was not measured."""
-    return "\n".join(f"left out: {each.part}, {each.title}: {each.reason}" for each in run.left_out)
+    return "\n".join(f"left out: {each.part}, {each.title}: {each.reason}" for each in every)
 
 
 def _times(found: Table) -> list[str]:
@@ -53,18 +53,45 @@ def _times(found: Table) -> list[str]:
     return lines
 
 
-def _overhead(found: Table) -> str:
-    plain, local, several = found.rows
+def _overhead(found: Table) -> list[str]:
+    plain, *others = found.rows
     lines = _times(found)
-    for row in (local, several):
+    for row in others:
         ratio = plain["ms_median"] / row["ms_median"]
-        lines.append(f"  {row['contender']} reach {ratio:.2f} of {plain['contender']}")
-    return "\n".join(lines)
+        lines.append(f"  {row['contender']}: {ratio:.2f} of the steps of {plain['contender']}")
+    return lines
 
 
-def _torchrec(found: Table) -> str:
+def _torchrec(found: Table) -> list[str]:
     ours, theirs = (row["ms_median"] for row in found.rows)
-    return "\n".join([*_times(found), f"  hotrow makes {theirs / ours:.2f} times as many steps as TorchRec"])
+    return [*_times(found), f"  hotrow: {theirs / ours:.2f} times the steps of TorchRec"]
+
+
+def _bytes(found: Table) -> list[str]:
+    """Ids with what comes with them, and everything; as often as they come, once, and how many times as much."""
+    names = f"{'ids':>9}{'once':>9}{'ratio':>7}{'all':>11}{'once':>9}{'ratio':>7}"
+    lines = [found.title, f"  {'workload':20}{'kind':13}{'lookup':24}{names}"]
+    for row in found.rows:
+        cells = []
+        for what in ("ids", "bytes"):
+            doubles, once = row[f"{what}_doubles"], row[f"{what}_once"]
+            cells.append(f"{short(doubles * 1e-6):>9}{short(once * 1e-6):>9}{doubles / once:>7.2f}")
+        lines.append(f"  {row['workload']:20}{row['kind']:13}{row['lookup']:24}{'  '.join(cells)}")
+    return lines
+
+
+def _prediction(found: Table) -> list[str]:
+    lines = []
+    for row in found.rows:
+        ratio = row["ms_predicted"] / row["ms_median"]
+        lines.append(
+            f"{found.title}: predicted {short(row['ms_predicted'])} ms, measured {short(row['ms_median'])} "
+            f"({short(row['ms_min'])} to {short(row['ms_max'])}): {ratio:.2f}; "
+            f"{short(row['bytes_predicted'] * 1e-6)} MB sent, measured {short(row['bytes'] * 1e-6)}"
+        )
+        parts = ", ".join(f"{part} {short(each)}" for part, each in row["ms_parts"].items())
+        lines.append(f"  predicted: {parts}")
+    return lines
 
 
 def short(value: float) -> str:
@@ -72,4 +99,9 @@ def short(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-_TEXTS: dict[str, Any] = {"overhead": _overhead, "torchrec": _torchrec}
+_TEXTS: dict[str, Callable[[Table], list[str]]] = {
+    "overhead": _overhead,
+    "bytes": _bytes,
+    "torchrec": _torchrec,
+    "prediction": _prediction,
+}

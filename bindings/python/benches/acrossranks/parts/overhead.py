@@ -11,6 +11,7 @@ from hotrow.distributed import Comm, Kind, LocalComm, ShardedEmbeddingBagCollect
 
 from acrossranks import check
 from acrossranks.batches import ALL, EPS, LR, Batches, Share, workload
+from acrossranks.steps import stepper
 from acrossranks.turns import Contender, measure
 
 
@@ -27,9 +28,9 @@ def run(comm: Comm, name: str, quick: bool) -> list[dict[str, Any]]:
     if local is not None:
         check.first_step(LocalComm(), _plain(batches), local, batches, ALL)
     contenders = [
-        Contender(f"1 process x {comm.size} threads", _step(plain, batches, ALL), comm.size),
-        Contender("the same, sharded over LocalComm", _step(local, batches, ALL), comm.size),
-        Contender(f"{comm.size} processes x 1 thread", _step(sharded, batches, own), 1),
+        Contender(f"1 process x {comm.size} threads", _step(plain, batches), comm.size),
+        Contender("the same, sharded over LocalComm", _step(local, batches), comm.size),
+        Contender(f"{comm.size} processes x 1 thread", stepper(sharded, batches, own), 1),
     ]
     return [asdict(times) for times in measure(comm, contenders, quick=quick)]
 
@@ -51,15 +52,6 @@ def _sharded(comm: Comm, batches: Batches) -> ShardedEmbeddingBagCollection:
     )
 
 
-def _step(collection: Any, batches: Batches, share: Share) -> Callable[[int], None] | None:
-    """Forward and backward, if this rank has a part in it."""
-    if collection is None:
-        return None
-    keys, every, grad = batches.keys, batches.batches(share), batches.grad_of(share)
-
-    def step(number: int) -> None:
-        batch = every[number % len(every)]
-        collection.forward(keys, batch.values, lengths=batch.lengths)
-        collection.backward(grad)
-
-    return step
+def _step(collection: Any, batches: Batches) -> Callable[[int], None] | None:
+    """Of the whole batch, where there is a collection."""
+    return None if collection is None else stepper(collection, batches, ALL)
