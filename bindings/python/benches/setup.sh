@@ -26,4 +26,4 @@ trap 'rm -rf "$wheels"' EXIT
 "$venv/bin/maturin" build --release --quiet --manifest-path "$here/../Cargo.toml" --interpreter "$venv/bin/python" --out "$wheels"
 "$venv/bin/pip" install --quiet --force-reinstall --no-deps "$wheels"/hotrow-*.whl
 
-echo "run: $venv/bin/python $here/peers.py --help"
+echo "run: $venv/bin/python $here/peers.py --help, or sharded.py"

@@ -1,10 +1,11 @@
 """A deep recommender (DLRM) in PyTorch: its tables over all processes, its dense layers in each.
 
-In one process, in several, and in several whose lookups go over MPI:
+In one process, in several, in several whose lookups go over MPI, and in workers of Ray Train:
 
     python -m hotrow.examples.dlrm
     torchrun --standalone --nproc-per-node 4 -m hotrow.examples.dlrm
     mpiexec -n 4 python -m mpi4py -m hotrow.examples.dlrm --comm mpi
+    python -m hotrow.examples.dlrm --ray 4
 
 Whatever the number of processes, all of them together go through the same examples in the same batches. With
 checkpoints a training that was interrupted goes on when the same command is given again, which torchrun does by itself:
@@ -31,7 +32,7 @@ from torch.nn.parallel import DistributedDataParallel
 from hotrow import EmbeddingBagConfig
 from hotrow.distributed import Comm, Kind, ShardedEmbeddingBagCollection, plan
 from hotrow.distributed.torch import ShardedModule
-from hotrow.examples import world
+from hotrow.examples import on_ray, world
 from hotrow.examples.clicks import Clicks, auc, read, synthetic
 from hotrow.examples.keeper import Keeper
 from hotrow.torch import KeyedJaggedTensor
@@ -143,7 +144,9 @@ class Options:
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(description="A deep recommender whose tables are shared out over processes.")
+    parser = argparse.ArgumentParser(
+        description="A deep recommender whose tables are shared out over processes.", parents=[on_ray.options()]
+    )
     parser.add_argument("--frappe", nargs="+", metavar="FILE", help="files of libFM's format; made up without")
     parser.add_argument("--examples", type=int, default=200_000, help="how many are made up")
     parser.add_argument("--rows", type=int, default=2_000, help="the most rows of a table that is made up")
@@ -228,6 +231,10 @@ def kept(
 
 def main(arguments: Sequence[str] | None = None) -> float:
     """Trains, prints an epoch a line, and returns the last AUC."""
+    launch, rest = on_ray.options().parse_known_args(arguments)
+    if launch.ray is not None:
+        # Under its own name: this module may be the one that is run.
+        return float(on_ray.run("hotrow.examples.dlrm", rest, launch.ray, launch.max_failures))
     options = parse(arguments)
     train, test = (part.parts(options.batch) for part in options.data.split(0.2))
     with world.joined(options.comm) as comm:

@@ -1,4 +1,4 @@
-"""The processes that take part in a program: this one alone, those of torchrun, or those of mpiexec."""
+"""The processes that take part in a program: this one alone, or those of torchrun, mpiexec or Ray."""
 
 from __future__ import annotations
 
@@ -9,24 +9,30 @@ from contextlib import contextmanager
 
 import torch.distributed
 
-from hotrow.distributed import Comm, LocalComm, MpiComm, TorchComm
+from hotrow.distributed import Comm, LocalComm, TorchComm
 
 
 @contextmanager
 def joined(kind: str) -> Iterator[Comm]:
     """What lookups travel over. PyTorch's default group is there, too, where there are several processes."""
+    # Ray Train has made it already, and ends it.
+    given = torch.distributed.is_initialized()
     if kind == "mpi":
+        # It needs mpi4py, which nobody else needs.
+        from hotrow.distributed import MpiComm  # noqa: PLC0415
+
         comm: Comm = MpiComm()
         if comm.size > 1:
             address = comm.all_gather(_free_address())[0]
             torch.distributed.init_process_group("gloo", init_method=address, rank=comm.rank, world_size=comm.size)
-    elif "WORLD_SIZE" in os.environ:
-        torch.distributed.init_process_group("gloo")
+    elif given or "WORLD_SIZE" in os.environ:
+        if not given:
+            torch.distributed.init_process_group("gloo")
         comm = TorchComm()
     else:
         comm = LocalComm()
     yield comm
-    if torch.distributed.is_initialized():
+    if torch.distributed.is_initialized() and not given:
         torch.distributed.destroy_process_group()
 
 
