@@ -344,6 +344,18 @@ def test_command_shares_out_a_batch(capsys: pytest.CaptureFixture[str]) -> None:
     assert "equally many" in capsys.readouterr().err
 
 
+def test_plans_are_those_that_the_optimizer_allows() -> None:
+    assert place(tables(), "column_wise", 4, 2, ("adagrad", {})) == place(tables(), "column_wise", 4, 2)
+    with pytest.raises(ValueError, match="max_row_norm needs a whole row"):
+        place(tables(), "column_wise", 4, 2, ("adagrad", {"max_row_norm": 1.0}))
+
+
+@pytest.mark.thread_unsafe
+def test_command_refuses_what_cannot_be() -> None:
+    with pytest.raises(SystemExit, match="no such plan: 3 ranks are not nodes of 2 ranks each"):
+        main([*SMALL, "--ranks", "3"])
+
+
 @pytest.mark.thread_unsafe
 @pytest.mark.parametrize("suffix", [".svg", ".png"])
 def test_chart(suffix: str, tmp_path: Path) -> None:

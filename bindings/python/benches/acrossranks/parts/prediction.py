@@ -22,11 +22,11 @@ def run(comm: Comm, name: str, kind: Kind, costs: Mapping[str, Any], quick: bool
     batches = Batches(work)
     cluster = replace(measure_network(comm), cores_per_node=len(os.sched_getaffinity(0)))
     configs = batches.configs()
-    placement = place(configs, kind, comm.size, comm.size)
+    optimizer = (work.optimizer, {"lr": LR, "eps": EPS})
+    placement = place(configs, kind, comm.size, comm.size, optimizer)
     lookups = {config.name: float(length) for config, length in zip(configs, work.bag_len, strict=True)}
     step = Workload(batch=work.bags // comm.size, lookups=lookups, skew=0.0, optimizer=work.optimizer)
     found = predict(configs, placement, step, cluster, Costs(**costs))
-    optimizer = (work.optimizer, {"lr": LR, "eps": EPS})
     collection = ShardedEmbeddingBagCollection(configs, placement, comm, optimizer=optimizer)
     contender = Contender(kind, stepper(collection, batches, Share(comm.rank, comm.size)))
     times = measure(comm, [contender], quick=quick)[0]

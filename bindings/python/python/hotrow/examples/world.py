@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import torch.distributed
 
+import hotrow
 from hotrow.distributed import Comm, LocalComm, TorchComm
 
 
@@ -31,6 +32,9 @@ def joined(kind: str) -> Iterator[Comm]:
         comm = TorchComm()
     else:
         comm = LocalComm()
+    if comm.size > 1:
+        # Several processes share the processors: what OMP_NUM_THREADS says of PyTorch's threads goes for hotrow's, too.
+        hotrow.set_num_threads(torch.get_num_threads())
     yield comm
     if torch.distributed.is_initialized() and not given:
         torch.distributed.destroy_process_group()

@@ -13,7 +13,10 @@ from hotrow.distributed.simulate.sweep import sweep
 def main(arguments: Sequence[str] | None = None) -> None:
     """Predicts, prints, and draws if that is asked for."""
     options = parse(arguments)
-    found = sweep(options)
+    try:
+        found = sweep(options)
+    except ValueError as error:
+        raise SystemExit(f"no such plan: {error}") from None
     print(report(options, found))
     if options.plot is not None:
         draw(options, found, options.plot)

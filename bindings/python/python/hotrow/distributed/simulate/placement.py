@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hotrow.config import EmbeddingBagConfig
+from hotrow.distributed.optimizers import Optimizer
 from hotrow.distributed.planner import plan
 from hotrow.distributed.sharding import Kind, Plan, Sharding
 
@@ -12,8 +13,18 @@ from hotrow.distributed.sharding import Kind, Plan, Sharding
 _COLUMNS = 16
 
 
-def place(configs: Sequence[EmbeddingBagConfig], kind: Kind, ranks: int, ranks_per_node: int) -> Plan:
-    """A plan of one kind. Columns are cut into as many pieces as ranks, but not into narrow ones."""
+def place(
+    configs: Sequence[EmbeddingBagConfig],
+    kind: Kind,
+    ranks: int,
+    ranks_per_node: int,
+    optimizer: Optimizer | None = None,
+) -> Plan:
+    """A plan of one kind. Columns are cut into as many pieces as ranks, but not into narrow ones.
+
+    Raises:
+        ValueError: The optimizer cannot train tables that are cut so, or the ranks are not whole nodes.
+    """
     wishes: dict[str, Kind | Sharding] = {}
     first = 0
     for config in configs:
@@ -23,4 +34,10 @@ def place(configs: Sequence[EmbeddingBagConfig], kind: Kind, ranks: int, ranks_p
             first += pieces
         else:
             wishes[config.name] = kind
-    return plan(configs, world_size=ranks, local_world_size=min(ranks_per_node, ranks), constraints=wishes)
+    return plan(
+        configs,
+        world_size=ranks,
+        local_world_size=min(ranks_per_node, ranks),
+        optimizer=optimizer,
+        constraints=wishes,
+    )

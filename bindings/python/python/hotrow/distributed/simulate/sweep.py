@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from hotrow.distributed.optimizers import Optimizer
 from hotrow.distributed.sharding import Kind
 from hotrow.distributed.simulate.options import Options
 from hotrow.distributed.simulate.placement import place
@@ -14,11 +15,16 @@ Sweep: TypeAlias = dict[tuple[int, Kind], Prediction]
 
 
 def sweep(options: Options) -> Sweep:
-    """A prediction for each."""
+    """A prediction for each.
+
+    Raises:
+        ValueError: There is no such plan.
+    """
+    optimizer: Optimizer = (options.workload.optimizer, {})
     return {
         (ranks, kind): predict(
             options.configs,
-            place(options.configs, kind, ranks, options.cluster.ranks_per_node),
+            place(options.configs, kind, ranks, options.cluster.ranks_per_node, optimizer),
             options.workload.of(ranks),
             options.cluster,
             options.costs,
