@@ -18,7 +18,7 @@ pytestmark = pytest.mark.thread_unsafe
 if not all(map(importlib.util.find_spec, ("ray", "pyarrow", "pandas", "torch"))):
     pytest.skip("there is no ray[train]", allow_module_level=True)
 
-SECONDS = 240.0
+SECONDS = 300.0
 """After which Ray is ended."""
 TRAINING = ["--examples", "1500", "--rows", "50", "--dim", "8", "--batch", "100", "--epochs", "1"]
 STEPS = 12
@@ -50,6 +50,7 @@ def on_ray(folder: Path, *arguments: str) -> str:
             [sys.executable, "-c", program, *arguments],
             stdout=said,
             stderr=said,
+            cwd=folder,
             env=environment,
             start_new_session=True,
         )
@@ -68,9 +69,9 @@ def on_ray(folder: Path, *arguments: str) -> str:
     return text
 
 
-def test_a_worker_that_is_killed_is_started_again(tmp_path: Path) -> None:
+def test_a_training_whose_worker_is_killed_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     log = tmp_path / "steps"
-    said = on_ray(tmp_path, str(log), "5", *TRAINING)
-    assert log.read_text().split() == ["done"] * 4 + ["killed"] + ["done"] * STEPS
+    said = on_ray(tmp_path, str(log), "5", *TRAINING, "--checkpoint", "saved", "--every", "3")
+    assert log.read_text().split() == ["done"] * 4 + ["killed"] + ["done"] * (STEPS - 3)
     (line,) = [line for line in said.splitlines() if line.startswith("AUC ")]
     assert [float(line.split()[1])] * 2 == on_ranks("torch", 2, trained)

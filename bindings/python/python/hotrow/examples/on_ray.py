@@ -44,7 +44,7 @@ def run(program: str, arguments: Sequence[str], workers: int, max_failures: int 
     try:
         trainer = TorchTrainer(
             _work,
-            train_loop_config={"program": program, "arguments": list(arguments)},
+            train_loop_config={"program": program, "arguments": list(arguments), "folder": os.getcwd()},
             torch_config=TorchConfig(backend="gloo"),
             scaling_config=ScalingConfig(num_workers=workers),
             run_config=RunConfig(failure_config=FailureConfig(max_failures=max_failures)),
@@ -55,5 +55,6 @@ def run(program: str, arguments: Sequence[str], workers: int, max_failures: int 
 
 
 def _work(config: Mapping[str, Any]) -> Any:
-    """One worker."""
+    """One worker. Files are named as they are where the program was started."""
+    os.chdir(config["folder"])
     return importlib.import_module(config["program"]).main(config["arguments"])
