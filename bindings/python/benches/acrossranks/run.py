@@ -78,7 +78,7 @@ def _worlds(options: Options, made: Run) -> Iterator[World]:
         for kind, rule in product(("table_wise", "column_wise"), (_RULE, "adagrad")):
             yield World("torchrec", f"{_WORKLOAD}, {kind}, {rule}", 2, {**name, "kind": kind, "rule": rule})
     if "prediction" in options.parts:
-        costs = _measured(World("costs", "costs of a rank", 1, {"rule": _RULE}), options, made)
+        costs = _measured(World("costs", "costs of a rank", 2, {"rule": _RULE}), options, made)
         for ranks, kind in product((2, 4), get_args(Kind)):
             # All ranks are on one node, where this one is the same as row_wise.
             if costs is not None and kind != "table_row_wise":
