@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,3 +32,7 @@ def main(arguments: Sequence[str]) -> float:
 
     setattr(ShardedEmbeddingBagCollection, "backward", backward)  # noqa: B010
     return dlrm.main(arguments[2:])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -13,7 +13,7 @@ import torch
 from hotrow.examples import dlrm
 from test_torch_dlrm import run
 
-HERE = Path(__file__).parent
+KILLED = Path(__file__).parent.parent / "distributed" / "killed_once.py"
 # For training there are 3,200 examples: 13 batches, which are gone through twice.
 OPTIONS = ["--examples", "4000", "--rows", "60", "--dim", "4", "--epochs", "2", "--batch", "256", "--lr", "0.05"]
 
@@ -54,9 +54,9 @@ def test_a_rank_that_is_killed_costs_time_alone(tmp_path: Path, monkeypatch: pyt
     run(*torchrun, "-m", "hotrow.examples.dlrm", *options, str(tmp_path / "whole"))
     # Restarted processes may find addresses of those before them in a store that lives on.
     monkeypatch.setenv("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
-    killed = [str(HERE / "killed_once.py"), str(tmp_path / "marker"), "9"]
+    killed = [str(KILLED), str(tmp_path / "steps"), "9"]
     said = run(*torchrun, "--max-restarts", "1", *killed, *options, str(tmp_path / "killed"))
-    assert (tmp_path / "marker").exists()
+    assert (tmp_path / "steps").read_text().split() == ["done"] * 8 + ["killed"] + ["done"] * 20
     assert "which has 6 of 26 batches behind it" in said
     check(tmp_path / "killed", tmp_path / "whole")
     # The last two, each a manifest, dense layers and a file of each rank; and the lock.
