@@ -385,3 +385,26 @@ fn whatever_goes_wrong_the_old_checkpoint_or_the_new_one_is_there() {
         }
     }
 }
+
+#[test]
+fn optimizers_of_columns_are_saved_as_those_of_all() {
+    let whole = Optimizer::new("rowwise_adagrad".parse::<Rule>().unwrap(), 4, 6).unwrap();
+    let some = || Optimizer::new("rowwise_adagrad".parse::<Rule>().unwrap(), 4, 2).unwrap().of_columns(2..4, 6).unwrap();
+    let folder = folder();
+    let mut saver = Checkpoints::open(folder.path());
+    let generation = saver.begin(1).unwrap();
+    let announced = PartTable::new("t", DType::F32, [4, 6]).unwrap().optimizer(&some().record()).unwrap();
+    let mut part = saver.part(PartName { step: 1, generation, at: 1, count: 1 }, &[announced]).unwrap();
+    part.write("t", &Table::<f32>::zeros(4, 6).unwrap()).unwrap();
+    part.write_state("t", "sum", some().state().next().unwrap().1).unwrap();
+    saver.commit(1, generation, &["t"], &[part.finish().unwrap()], "null").unwrap();
+    let reader = saver.reader(1).unwrap();
+    assert_eq!(reader.optimizer("t"), Some(&whole.record()));
+    // Which columns it has is its own affair, and what it cannot do it refuses.
+    let mut own = some();
+    own.set_record(reader.optimizer("t").unwrap()).unwrap();
+    assert_eq!((own.columns(), own.gradient_dim()), (2..4, 6));
+    let wrong = whole.with_weight_decay(hotrow::WeightDecay::L2(0.5)).unwrap();
+    assert!(matches!(own.set_record(&wrong.record()), Err(hotrow::Error::OptionConflict { .. })));
+    assert_eq!(own.weight_decay(), hotrow::WeightDecay::None);
+}

@@ -256,8 +256,7 @@ impl Optimizer {
         self.steps = steps;
     }
 
-    /// Goes on as the optimizer that a record was taken from: with its hyperparameters, options and steps. The states stay as they are, and so
-    /// does which [columns](Optimizer::of_columns) of a table they are of.
+    /// Goes on as the optimizer that a record was taken from: with its hyperparameters, options and steps. The states stay as they are.
     ///
     /// ```
     /// use hotrow::{Adam, Optimizer};
@@ -271,17 +270,16 @@ impl Optimizer {
     /// ```
     ///
     /// # Errors
-    /// [`Error::UnknownName`] when the record is of another rule, or has numbers that no optimizer has; [`Error::OptionConflict`] when it has options that need
-    /// whole rows, and the table is some columns of one. Nothing changes then.
+    /// [`Error::UnknownName`] when the record is of another rule, or has numbers that no optimizer has; [`Error::OptionConflict`] when the table is some
+    /// columns of a wider one, and an option needs whole rows. Nothing changes then.
     pub fn set_record(&mut self, record: &OptimizerRecord) -> Result<()> {
         if record.name() != self.rule.name() {
             let (given, expected) = (record.name().to_owned(), self.rule.name());
             return Err(Error::UnknownName { what: "optimizer for these states", given, expected });
         }
-        let mut found = record.of_nothing()?;
-        found.wider = self.wider;
-        found.check_whole_rows()?;
-        let Optimizer { rule, decay, clip_value, clip_norm, max_row_norm, rounding, finite_check, steps, .. } = found;
+        let adopted = Optimizer { wider: self.wider, ..record.of_nothing()? };
+        adopted.check_whole_rows()?;
+        let Optimizer { rule, decay, clip_value, clip_norm, max_row_norm, rounding, finite_check, steps, .. } = adopted;
         self.rule = rule;
         (self.decay, self.clip_value, self.clip_norm, self.max_row_norm) = (decay, clip_value, clip_norm, max_row_norm);
         (self.rounding, self.finite_check, self.steps) = (rounding, finite_check, steps);

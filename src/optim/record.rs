@@ -197,25 +197,14 @@ impl OptimizerRecord {
         self.steps
     }
 
-    /// That of the whole table, where the optimizer is one [of some columns](Optimizer::of_columns): what the owners of all columns
-    /// have in common.
-    ///
-    /// ```
-    /// use hotrow::{Optimizer, RowWiseAdagrad};
-    ///
-    /// let whole = Optimizer::new(RowWiseAdagrad::default(), 10, 6)?;
-    /// let right = Optimizer::new(RowWiseAdagrad::default(), 10, 2)?.of_columns(4..6, 6)?;
-    /// assert_ne!(right.record(), whole.record());
-    /// assert_eq!(right.record().of_whole_table(), whole.record());
-    /// # Ok::<(), hotrow::Error>(())
-    /// ```
-    pub fn of_whole_table(self) -> OptimizerRecord {
-        OptimizerRecord { columns: None, ..self }
+    /// The same for the whole table, where this one is for some of its columns.
+    pub(crate) fn of_all_columns(&self) -> OptimizerRecord {
+        OptimizerRecord { columns: None, ..self.clone() }
     }
 
-    /// This optimizer for a table without rows.
+    /// This optimizer for a table without rows, of all columns.
     pub(super) fn of_nothing(&self) -> Result<Optimizer> {
-        self.with_options(Optimizer::new(self.rule()?, 0, 0)?)
+        self.of_all_columns().with_options(Optimizer::new(self.rule()?, 0, 0)?)
     }
 
     /// The rule, its hyperparameters checked.

@@ -247,9 +247,9 @@ impl<C: Many> Tables<C> {
         })
     }
 
-    /// A table's optimizer but for its states, as that of the whole table where it is some columns of one.
+    /// A table's optimizer but for its states.
     pub(crate) fn optimizer_record(&self, py: Python<'_>, name: &str) -> Result<Option<String>> {
-        self.with(py, |engine| Ok(engine.optimizer_mut(name)?.map(|optimizer| optimizer.record().of_whole_table().to_string())))
+        self.with(py, |engine| Ok(engine.optimizer_mut(name)?.map(|optimizer| optimizer.record().to_string())))
     }
 
     /// Lets a table's optimizer go on as that of a record.

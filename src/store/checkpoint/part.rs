@@ -66,13 +66,14 @@ impl PartTable {
         Err(refuse(&self.record.name, format!("it has {all} rows, and not rows {} to {}", rows.start, rows.end)))
     }
 
-    /// The same with the table's optimizer: the part has its states for the same rows.
+    /// The same with the table's optimizer: the part has its states for the same rows. It may be one [of some columns](crate::Optimizer::of_columns): it
+    /// is saved as that of all.
     ///
     /// # Errors
     /// [`FileError::Unsupported`] when there is no such optimizer.
     pub fn optimizer(mut self, optimizer: &OptimizerRecord) -> FileResult<PartTable> {
         optimizer.states().map_err(|error| refuse(&self.record.name, error.to_string()))?;
-        self.record.optimizer = Some(optimizer.clone());
+        self.record.optimizer = Some(optimizer.of_all_columns());
         Ok(self)
     }
 }

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-PARTS = ("overhead", "bytes", "torchrec", "prediction")
+PARTS = ("overhead", "overlap", "bytes", "torchrec", "prediction")
 
 _EXAMPLES = """\
 examples:
@@ -18,6 +18,7 @@ examples:
 
 parts:
   overhead    two processes with a thread each against one process with two threads, table_wise
+  overlap     two processes over a network of 1 Gbit/s, which is feigned: tables in one group, and in several
   bytes       what 2 and 4 ranks send each other, where ids that come often travel each time, and once
   torchrec    side by side with TorchRec, two processes with a thread each: tables whole, and cut by columns
   prediction  steps of 2 and 4 ranks, and what hotrow.distributed.simulate says, from costs measured before

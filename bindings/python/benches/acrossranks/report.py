@@ -62,6 +62,16 @@ def _overhead(found: Table) -> list[str]:
     return lines
 
 
+def _overlap(found: Table) -> list[str]:
+    *slow, loopback = found.rows
+    lines = _times(found)
+    waits = slow[0]["ms_median"] - loopback["ms_median"]
+    for row in slow[1:]:
+        hidden = slow[0]["ms_median"] - row["ms_median"]
+        lines.append(f"  {row['contender']}: {short(hidden)} of the {short(waits)} ms of waiting are gone")
+    return lines
+
+
 def _torchrec(found: Table) -> list[str]:
     ours, theirs = (row["ms_median"] for row in found.rows)
     return [*_times(found), f"  hotrow: {theirs / ours:.2f} times the steps of TorchRec"]
@@ -101,6 +111,7 @@ def short(value: float) -> str:
 
 _TEXTS: dict[str, Callable[[Table], list[str]]] = {
     "overhead": _overhead,
+    "overlap": _overlap,
     "bytes": _bytes,
     "torchrec": _torchrec,
     "prediction": _prediction,

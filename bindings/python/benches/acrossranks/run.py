@@ -22,6 +22,8 @@ _WORKLOAD, _RULE = "train-tbe-default", "rowwise_adagrad"
 """What is trained, and its optimizer."""
 _SENT, _ZIPF = ("train-tbe-default", "bag-f32-zipf"), 1.05
 """The workloads whose bytes are counted, and the law of their ids."""
+_NETWORK = 1.25e8
+"""Bytes a second of a rank's network that is slow."""
 _PACKAGES = ("numpy", "torch", "torchrec", "fbgemm-gpu-cpu", "tensordict")
 
 
@@ -70,6 +72,9 @@ def _worlds(options: Options, made: Run) -> Iterator[World]:
     name = {"name": _WORKLOAD}
     if "overhead" in options.parts:
         yield World("overhead", f"{_WORKLOAD}, table_wise", 2, name)
+    if "overlap" in options.parts:
+        network = {"bytes_per_second": _NETWORK}
+        yield World("overlap", f"{_WORKLOAD}, table_wise", 2, {**name, **network})
     if "bytes" in options.parts:
         given = {"names": _SENT, "kinds": ("table_wise", "row_wise"), "zipf": _ZIPF}
         for ranks in (2, 4):

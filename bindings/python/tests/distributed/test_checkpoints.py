@@ -315,6 +315,18 @@ def test_options_that_no_rank_can_follow_are_refused(tmp_path: Path) -> None:
         assert all(f"{option} " in text for text in found), found
 
 
+def test_a_decay_that_owners_of_columns_cannot_follow_is_refused(tmp_path: Path) -> None:
+    placement = test_bags.planned("table_wise", 1)
+    rule = "rowwise_adagrad"
+    for mode in ("l2", "decoupled"):
+        options = {"lr": 0.1, "weight_decay": 0.1, "weight_decay_mode": mode}
+        made(LocalComm(), placement, (rule, options)).save(tmp_path / mode, 1)
+    columns = test_bags.planned("column_wise", 2)
+    found = errors(2, lambda comm: made(comm, columns, (rule, {})).load(tmp_path / "l2"))
+    assert all("weight_decay of rowwise_adagrad needs the weights of a whole row" in text for text in found), found
+    results(2, lambda comm: made(comm, columns, (rule, {})).load(tmp_path / "decoupled"))
+
+
 def test_ranks_that_do_not_save_the_same(tmp_path: Path) -> None:
     found = errors(2, lambda comm: made(comm, test_bags.planned("mixed", 2), SGD).save(tmp_path, comm.rank))
     assert found == ["ValueError: the ranks do not agree:\nstep: 0 at rank 0; 1 at rank 1"] * 2
@@ -378,7 +390,8 @@ def test_a_rank_that_cannot_read_its_own_hangs_nobody(tmp_path: Path, place: str
     def work(comm: ThreadComm) -> None:
         collection = made(comm, test_bags.planned("column_wise", 3), SGD)
         if comm.rank == 2:
-            collection._sharded.collection = Failing(collection._sharded.collection)
+            (part,) = collection._groups
+            part.collection = Failing(part.collection)
         error = MemoryError if comm.rank == 2 else ValueError
         match = "^none left" if comm.rank == 2 else "^rank 2 could not save its tables: MemoryError: none left"
         with pytest.raises(error, match=match):

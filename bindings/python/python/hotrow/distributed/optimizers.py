@@ -82,7 +82,7 @@ def refusal(config: EmbeddingConfig, kind: Kind, optimizer: Optimizer) -> str | 
         )
     if kind == "column_wise" and _is_given(optimizer, "max_row_norm"):
         return "max_row_norm needs a whole row, which no rank has"
-    if _is_given(optimizer, "clip_norm"):
+    if _is_given(optimizer, "clip_norm") and not (kind == "column_wise" and rule in WHOLE_ROW_RULES):
         return "clip_norm needs the gradient of the whole table, which no rank has"
     if _is_given(optimizer, "stochastic_rounding") and config.dtype != "float32":
         return "stochastic_rounding draws its numbers by the rows and columns of the whole table, which no rank has"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 #: Bytes of a message with nothing in it.
 HEADER = 8
-#: The same of what is sent with gradients for tables that all ranks have: ids and gradients, three lengths around them.
-COPIES = 2 * HEADER + 3 * 8
+#: The same of what is sent for tables that all ranks have: ids and gradients, each behind its length.
+COPIES = 2 * (8 + HEADER)
 
 # A number that stands for all of a list, where all are equal: its width, itself, and their count.
 _ONE = 9
