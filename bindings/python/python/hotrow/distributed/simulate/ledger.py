@@ -51,6 +51,8 @@ class Ledger:
         ids, bags = self._own(config)
         row_bytes = 4 * config.embedding_dim
         self.lookup += self.costs.looking_up(ids, bags, row_bytes)
+        # The step is that of everybody's batch, which is looked up once more for it.
+        self.update += self.costs.looking_up(self.ranks * ids, self.ranks * bags, row_bytes)
         self.update += self.costs.stepping(self.ranks * ids, row_bytes)
         self.tables += config.num_embeddings * self._row_bytes(config, config.embedding_dim)
         if not self.shared:
