@@ -24,6 +24,9 @@ class MpiComm(Exchange):
     An operation that takes longer than `timeout` seconds fails, and so does every later one. `mpiexec` ends all ranks
     when one of them is killed; where it does not, the others see the timeout. MPI does not let a process go whose peers
     are gone, so call `MPI.COMM_WORLD.Abort()` then, as `python -m mpi4py program.py` does at any exception.
+
+    Collections with several `groups` call MPI from a thread of their own, never two at a time: it has to be initialized
+    with `THREAD_SERIALIZED` or more, as mpi4py does unless it is told otherwise.
     """
 
     def __init__(self, comm: MPI.Intracomm | None = None, timeout: float = 300.0) -> None:
