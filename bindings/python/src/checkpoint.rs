@@ -138,10 +138,11 @@ impl CheckpointPart {
             let part = part.as_mut().ok_or_else(finished)?;
             place.run(|_| {
                 let view = raw.view()?;
-                Ok(match state {
+                match state {
                     None => part.write(table, view)?,
                     Some(state) => part.write_state(table, state, view)?,
-                })
+                }
+                Ok(())
             })
         })
     }
