@@ -47,6 +47,9 @@ def test_everything_is_documented() -> None:
 
 # What hotrow.distributed is made of, and what happens by itself.
 INTERNAL = {
+    "CheckpointPart",
+    "CheckpointReader",
+    "Checkpoints",
     "ReceivedBags",
     "ReceivedIds",
     "RoutedBags",
