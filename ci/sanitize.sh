@@ -16,6 +16,6 @@ run() {
     ASAN_OPTIONS="allocator_may_return_null=1:detect_leaks=$leaks" \
         cargo +nightly test -p hotrow "$@" --locked --target "$host" --target-dir target/asan
 }
-run 1 --lib --test equals_reference --test optimizers --test nearest --test opened_tables
+run 1 --lib --test equals_reference --test nearest --test opened_tables
 # A pool that the calling thread joins is never freed: rayon leaks it by design (ThreadPoolBuilder::use_current_thread).
 run 0 --test threads
