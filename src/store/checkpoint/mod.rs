@@ -19,6 +19,7 @@
 mod assemble;
 mod content;
 mod folder;
+mod info;
 mod manifest;
 mod names;
 mod part;
@@ -31,7 +32,8 @@ mod snapshot;
 mod sweep;
 mod write;
 
-pub use folder::{CheckpointInfo, Checkpoints, Saved, TableInfo};
+pub use folder::{Checkpoints, Saved};
+pub use info::{CheckpointInfo, TableInfo};
 pub use part::{Part, PartName, PartRecord, PartTable};
 pub use progress::CheckpointProgress;
 pub use reader::CheckpointReader;

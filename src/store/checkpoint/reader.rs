@@ -7,7 +7,7 @@ use bytemuck::Pod;
 use rayon::prelude::*;
 
 use super::content::CHUNK_BYTES;
-use super::folder::{CheckpointInfo, info_of};
+use super::info::{CheckpointInfo, info_of};
 use super::manifest::{Crc, Kind, Manifest, PieceRecord, TensorRecord, state_name};
 use super::read::{check, open_shards, zeros};
 use crate::element::{DType, Element};
