@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from sidebyside import machine
+
 from acrossranks.record import LeftOut, Run, Table
 
 OVERHEAD = 0.6
@@ -14,12 +16,10 @@ TORCHREC = 2.0
 
 def header(run: Run) -> str:
     """What, with what, on what."""
-    machine = run.machine
     lines = [
         f"{run.command}   ({run.date})",
-        f"{machine['cpu']}; cores {machine['cores']}; {machine['caches']}; {machine['memory']}",
-        f"{machine['system']}, huge pages {machine['huge_pages']}; Python {machine['python']}",
-        f"hotrow {machine['commit']}, level {machine['level']}",
+        *machine.shown(run.machine),
+        f"hotrow {run.machine['commit']}, level {run.machine['level']}",
         ", ".join(f"{name} {version}" for name, version in run.versions.items()),
     ]
     if run.quick:

@@ -64,3 +64,11 @@ def _commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return ""
     return known.stdout.strip()
+
+
+def shown(found: dict[str, str]) -> list[str]:
+    """What `describe` has found, for people."""
+    return [
+        f"{found['cpu']}; cores {found['cores']}; {found['caches']}; {found['memory']}",
+        f"{found['system']}, huge pages {found['huge_pages']}; Python {found['python']}",
+    ]

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sidebyside import figures
+from sidebyside import figures, machine
 from sidebyside.record import LeftOut, Run
 
 
 def header(run: Run) -> str:
     """What, with what, on what."""
-    machine = run.machine
     lines = [
         f"{run.command}   ({run.date})",
-        f"{machine['cpu']}; cores {machine['cores']}; {machine['caches']}; {machine['memory']}",
-        f"{machine['system']}, huge pages {machine['huge_pages']}; Python {machine['python']}",
-        f"hotrow {machine['commit']}, level {machine['level']}, {run.threads} threads",
+        *machine.shown(run.machine),
+        f"hotrow {run.machine['commit']}, level {run.machine['level']}, {run.threads} threads",
         ", ".join(f"{name} {version}" for name, version in run.versions.items() if version),
     ]
     if run.quick:
